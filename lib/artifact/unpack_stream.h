@@ -1,0 +1,34 @@
+/*
+ * The bytes inside an artifact, its compression undone.
+ */
+#ifndef PP_UNPACK_STREAM_H
+#define PP_UNPACK_STREAM_H
+
+#include <sys/types.h>
+
+#include "lib/base/err.h"
+
+struct unpack_stream;
+
+/**
+ * Read the regular file `fd` from its start: gzip, zstd, xz or bzip2, told by the first bytes, else
+ * plain.
+ *
+ * Returns: the stream; or NULL with *e set.
+ * Owns:    the caller frees the stream, and closes `fd` after that.
+ */
+struct unpack_stream *unpack_stream_open(int fd, struct err *e);
+
+/**
+ * The next block.
+ *
+ * Returns: its length, with *block valid until the next call; 0 at the end, which is said only where
+ *          checksums matched and nothing but zeros follows; or -1 with *e set (ERR_DATA if the
+ *          compressed data is damaged or cut short).
+ */
+ssize_t unpack_stream_next(struct unpack_stream *s, const void **block, struct err *e);
+
+/** NULL is fine. */
+void unpack_stream_free(struct unpack_stream *s);
+
+#endif

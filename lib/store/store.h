@@ -1,0 +1,121 @@
+/*
+ * The store: a flat key space of JSON documents, behind one small interface.
+ *
+ * A key is one or more names joined by '/'. Two engines: "consul" (the agent that the CONSUL_*
+ * environment names) and "dir:PATH" (files PATH/<key>.json). Neither ever guesses: what cannot be
+ * read for certain is an error, and absence is a statement only from store_absent().
+ */
+#ifndef PP_STORE_H
+#define PP_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+#define STORE_ID_KEY "pp/store"
+#define STORE_VALUE_MAX (512 * 1024) /* bytes of a document; Consul's own limit */
+#define STORE_WRITES_MAX 62          /* writes that fit one atomic transaction */
+
+/** One document as it was read. `version` changes whenever the document does; never 0. */
+struct store_item {
+	char *key;
+	char *value; /* NUL-terminated; may hold other NULs */
+	size_t len;
+	uint64_t version;
+};
+
+/** Documents, sorted by key, and the id in pp/store, which every read brings along. */
+struct store_items {
+	struct store_item *v;
+	size_t n;
+	char id[64]; /* empty: the store has none */
+};
+
+/** One write of a transaction: it happens only if the document is still at `version`. */
+struct store_write {
+	const char *key;
+	const char *value; /* NULL: remove it */
+	size_t len;
+	uint64_t version; /* as read; 0: there must be none */
+};
+
+struct store;
+
+struct store_ops {
+	int (*read)(struct store *, const char *const *keys, size_t n, struct store_items *,
+	    struct err *);
+	int (*absent)(struct store *, const char *key, struct err *);
+	int (*write)(struct store *, const struct store_write *, size_t n, struct err *);
+	int (*wait)(struct store *, const char *const *keys, size_t n, int64_t timeout_ms,
+	    struct err *);
+	void (*free)(struct store *);
+};
+
+/** What every engine's own struct starts with. */
+struct store {
+	const struct store_ops *ops;
+	char *url; /* "consul http://127.0.0.1:8500" or "dir:/path": for messages and for memory */
+};
+
+/**
+ * Open a store by what --store, PP_STORE or pp.conf said: "consul" or "dir:PATH".
+ * Effect:  nothing is contacted yet.
+ * Returns: the store, the caller's to store_free(); NULL with *e set (ERR_CONFIG).
+ */
+struct store *store_open(const char *spec, struct err *e);
+
+/** Release a store; NULL is fine. */
+void store_free(struct store *s);
+
+/**
+ * Read documents: each of `keys` is a key, or, ending in '/', everything below it.
+ *
+ * Consistent: it never answers from a server that is behind. Documents that a token may not see
+ * are simply not among the items: ask store_absent() before concluding anything from that.
+ * Up to 62 keys are one atomic snapshot and, over Consul, one request.
+ *
+ * Returns: 0 and *items, the caller's to release; -1 with *e set (ERR_STORE, ERR_PERM, ERR_CONFIG).
+ */
+int store_read(struct store *s, const char *const *keys, size_t n, struct store_items *items,
+    struct err *e);
+
+/** The item of that key; NULL if it is not there. Borrowed. */
+const struct store_item *store_find(const struct store_items *items, const char *key);
+
+/** Free what the items hold. */
+void store_items_release(struct store_items *items);
+
+#define AUTO_ITEMS __attribute__((cleanup(store_items_release)))
+
+/**
+ * Is there positively no such document?
+ * Returns: 1 if the store says so; 0 if there is one; -1 with *e set when that is not known
+ *          (ERR_PERM: the token may not see it).
+ */
+int store_absent(struct store *s, const char *key, struct err *e);
+
+/**
+ * Write all or nothing. At most STORE_WRITES_MAX at a time.
+ *
+ * The first write to a store without an id gives it one, in the same transaction.
+ * Returns: 0; -1 with *e set: ERR_BUSY when a document is no longer at its version (nothing was
+ *          written), ERR_STORE when the outcome is unknown, and the message says so.
+ */
+int store_write(struct store *s, const struct store_write *writes, size_t n, struct err *e);
+
+/**
+ * Wait until one of the documents or trees changes.
+ * Returns: 1 if one did (or may have), 0 when the time is up, -1 with *e set.
+ */
+int store_wait(struct store *s, const char *const *keys, size_t n, int64_t timeout_ms,
+    struct err *e);
+
+/** Add a copy of a document; for engines. `items` must be sorted with store_items_sort() after. */
+void store_items_add(struct store_items *items, const char *key, const char *value, size_t len,
+    uint64_t version);
+
+/** Sort by key, and drop all but one of those with the same key. For engines. */
+void store_items_sort(struct store_items *items);
+
+#endif

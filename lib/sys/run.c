@@ -1,0 +1,172 @@
+#include "lib/sys/run.h"
+
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define EXEC_FAILED 127
+
+/* In the child, between fork and exec: only calls that are safe there. */
+static _Noreturn void
+become(const struct run *r, pid_t parent, int out, int report)
+{
+	int in = r->stdin_fd > 0 ? r->stdin_fd : open("/dev/null", O_RDONLY);
+	sigset_t none;
+	int number;
+
+	(void)setpgid(0, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXEC_FAILED);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	if (in >= 0 && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
+	    dup2(out, STDERR_FILENO) >= 0 && (r->cwd_fd <= 0 || fchdir(r->cwd_fd) == 0))
+		(void)execvp(r->argv[0], (char *const *)(uintptr_t)r->argv);
+	number = errno;
+	(void)!write(report, &number, sizeof number);
+	_exit(EXEC_FAILED);
+}
+
+/*
+ * Take in what the program prints until it ends. A grandchild that keeps the pipe open does not
+ * keep us: the end of the program itself is what counts.
+ */
+static int
+collect(int pidfd, int out, int64_t timeout_ms, struct buf *output)
+{
+	int64_t end = clock_now_ms() + timeout_ms;
+	struct pollfd fds[2] = { { out, POLLIN, 0 }, { pidfd, POLLIN, 0 } };
+	char chunk[4096];
+
+	for (;;) {
+		int64_t left = end - clock_now_ms();
+		ssize_t n = 0;
+		int ready;
+
+		ready = poll(fds, 2, left > 0 ? (int)(left < 3600000 ? left : 3600000) : 0);
+		if (ready < 0 && errno != EINTR)
+			return -1;
+		if (ready > 0 && fds[0].revents != 0) {
+			n = read(out, chunk, sizeof chunk);
+			if (n > 0 && output->n < RUN_OUTPUT_MAX)
+				buf_add(output, chunk, (size_t)n);
+			if (n == 0)
+				fds[0].fd = -1;
+		}
+		if (ready > 0 && n <= 0 && fds[1].revents != 0)
+			return 0;
+		if (ready <= 0 && left <= 0)
+			return 1;
+	}
+}
+
+static int
+wait_for(pid_t pid, int *status)
+{
+	while (waitpid(pid, status, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	return 0;
+}
+
+static int
+finish(const struct run *r, pid_t pid, int report, int ended, struct err *e)
+{
+	int status, number;
+
+	if (ended != 0)
+		(void)kill(-pid, SIGKILL);
+	if (wait_for(pid, &status) < 0)
+		return err_sys(e, "wait for %s", r->argv[0]);
+	if (read(report, &number, sizeof number) == sizeof number) {
+		errno = number;
+		return err_sys(e, "run %s", r->argv[0]);
+	}
+	if (ended != 0)
+		return err_set(e, ERR_FAIL, "%s did not end in time, killed", r->argv[0]);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int
+run_program(const struct run *r, struct buf *output, struct err *e)
+{
+	int64_t timeout = clock_bound_ms(r->timeout_ms ? r->timeout_ms : RUN_TIMEOUT_MS);
+	AUTO_CLOSE int out = -1, out_far = -1, report = -1, report_far = -1, pidfd = -1;
+	int pair[2], ended;
+	pid_t pid, self = getpid();
+
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe for %s", r->argv[0]);
+	out = pair[0];
+	out_far = pair[1];
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe for %s", r->argv[0]);
+	report = pair[0];
+	report_far = pair[1];
+
+	pid = fork();
+	if (pid < 0)
+		return err_sys(e, "fork for %s", r->argv[0]);
+	if (pid == 0)
+		become(r, self, out_far, report_far);
+	(void)close(out_far);
+	(void)close(report_far);
+	out_far = report_far = -1;
+	(void)setpgid(pid, pid);
+	pidfd = pidfd_open(pid, 0);
+	ended = pidfd < 0 ? -1 : collect(pidfd, out, timeout, output);
+	buf_add(output, "", 0);
+	return finish(r, pid, report, ended, e);
+}
+
+static void
+note_lines(const char *program, const char *text)
+{
+	AUTO_STRV struct strv lines = { 0 };
+
+	strv_split(&lines, text, '\n');
+	for (size_t i = 0; i < lines.n; i++)
+		if (lines.items[i][0] != '\0')
+			log_note("%s: %s", program, lines.items[i]);
+}
+
+/* The last line that is not empty, cut out of `text`. */
+static const char *
+last_line(char *text)
+{
+	size_t n = strlen(text);
+	char *start;
+
+	while (n > 0 && text[n - 1] == '\n')
+		text[--n] = '\0';
+	start = strrchr(text, '\n');
+	return start ? start + 1 : text;
+}
+
+int
+run_checked(const struct run *r, struct err *e)
+{
+	AUTO_BUF struct buf output = { 0 };
+	const char *slash = strrchr(r->argv[0], '/');
+	int status;
+
+	status = run_program(r, &output, e);
+	if (output.n > 0)
+		note_lines(slash ? slash + 1 : r->argv[0], output.data);
+	if (status > 0)
+		err_set(e, ERR_FAIL, "%s %s: exit %d%s%s", r->argv[0], r->argv[1] ? r->argv[1] : "",
+		    status, output.n ? ": " : "", output.n ? last_line(output.data) : "");
+	return status == 0 ? 0 : -1;
+}

@@ -1,0 +1,37 @@
+/*
+ * Run a program: by argv, never through a shell; bounded in time; its output captured.
+ */
+#ifndef PP_RUN_H
+#define PP_RUN_H
+
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+struct run {
+	const char *const *argv; /* found on PATH unless it has a slash; ends in NULL */
+	int64_t timeout_ms;      /* 0: RUN_TIMEOUT_MS; the run's own deadline bounds it too */
+	int stdin_fd;            /* what the program reads; 0: /dev/null */
+	int cwd_fd;              /* a directory descriptor to start in; 0: where pp is */
+};
+
+#define RUN_TIMEOUT_MS 60000
+#define RUN_OUTPUT_MAX 65536 /* bytes kept of what it prints; the rest is read and dropped */
+
+/**
+ * Run a program and wait for its end. stdout and stderr both go to *output. It has a process group
+ * of its own, which is killed when the time is up, and dies when pp dies.
+ *
+ * Returns: its exit status (0 to 255, or 128 and the signal); -1 with *e set where it could not be
+ *          started or the time was up. *output holds what it printed either way.
+ */
+int run_program(const struct run *r, struct buf *output, struct err *e);
+
+/**
+ * run_program(), but an exit status other than 0 is an error too, told with the last line printed.
+ * Effect:  each line that it prints is a log_note().
+ */
+int run_checked(const struct run *r, struct err *e);
+
+#endif

@@ -1,0 +1,179 @@
+#include "lib/sys/state.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/hash.h"
+#include "lib/base/mem.h"
+#include "lib/fs/file.h"
+
+#define MEMORY_MAX 4096
+
+char *
+state_default_path(struct err *e)
+{
+	const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	struct passwd *user;
+
+	if (geteuid() == 0)
+		return xstrdup("/var/lib/pp");
+	if (xdg != NULL && xdg[0] == '/')
+		return xasprintf("%s/pp", xdg);
+	if (home == NULL || home[0] != '/') {
+		user = getpwuid(geteuid());
+		home = user != NULL ? user->pw_dir : NULL;
+	}
+	if (home == NULL || home[0] != '/') {
+		err_set(e, ERR_CONFIG, "no home directory is known; set --state-dir or PP_STATE_DIR");
+		return NULL;
+	}
+	return xasprintf("%s/.local/state/pp", home);
+}
+
+int
+state_open(struct state *s, const char *path, int create, struct err *e)
+{
+	struct stat st;
+
+	s->path = xstrdup(path);
+	s->dir = -1;
+	if (!create && stat(path, &st) < 0 && (errno == ENOENT || errno == EACCES))
+		return 0;
+	if (create && dir_make(path, 0755, e) < 0)
+		return err_wrap(e, "state directory; set --state-dir to one you may write");
+	s->dir = dir_open(path, e);
+	return s->dir < 0 ? -1 : 0;
+}
+
+/* A file below the state directory: SUB/NAME. */
+static int
+sub_open(struct state *s, const char *sub, int create, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", s->path, sub);
+	int missing, fd;
+
+	if (s->dir < 0)
+		return -1;
+	if (create && dir_make(path, 0755, e) < 0)
+		return -1;
+	fd = dir_open_at(s->dir, sub, &missing, e);
+	if (fd < 0 && missing && !create)
+		e->class = ERR_NONE;
+	return fd;
+}
+
+int
+state_lock(struct state *s, const char *what, const char *node, struct err *e)
+{
+	AUTO_FREE char *name = xasprintf("%s@%s", what, node);
+	AUTO_CLOSE int dir = sub_open(s, "lock", 1, e);
+	char pid[24] = "";
+	int fd;
+
+	if (dir < 0)
+		return -1;
+	fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return err_sys(e, "open %s/lock/%s", s->path, name);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int busy = errno == EWOULDBLOCK;
+
+		if (!busy)
+			err_sys(e, "lock %s/lock/%s", s->path, name);
+		if (pread(fd, pid, sizeof pid - 1, 0) < 0)
+			pid[0] = '\0';
+		pid[strspn(pid, "0123456789")] = '\0';
+		(void)close(fd);
+		return busy ? err_set(e, ERR_BUSY, "another run of %s on %s is under way (pid %s); "
+		    "this one leaves it alone", what, node, pid[0] ? pid : "unknown") : -1;
+	}
+	/* Only for the message above: the lock is what counts, and it ends with the process. */
+	(void)snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
+		return err_sys(e, "write %s/lock/%s", s->path, name);
+	return 0;
+}
+
+/* One line of memory: 0 and *text, NULL where there is none. */
+static int
+recall(struct state *s, const char *sub, const char *name, char **text, struct err *e)
+{
+	AUTO_CLOSE int dir = sub_open(s, sub, 0, e);
+	AUTO_BUF struct buf content = { 0 };
+	int r;
+
+	*text = NULL;
+	if (dir < 0)
+		return e->class == ERR_NONE ? 0 : -1;
+	r = file_read(dir, name, MEMORY_MAX, &content, e);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	*text = xmemdup(content.data, strcspn(content.data, "\n"));
+	return 0;
+}
+
+static int
+remember(struct state *s, const char *sub, const char *name, const char *text, struct err *e)
+{
+	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
+	AUTO_FREE char *content = xasprintf("%s\n", text);
+	AUTO_CLOSE int dir = sub_open(s, sub, 1, e);
+
+	return dir < 0 ? -1 : file_write(dir, name, content, strlen(content), &attr, e);
+}
+
+static char *
+store_file(const char *url)
+{
+	return xasprintf("%016" PRIx64, hash_bytes(url, strlen(url)));
+}
+
+int
+state_store_id(struct state *s, const char *url, char **id, struct err *e)
+{
+	AUTO_FREE char *name = store_file(url);
+
+	return recall(s, "stores", name, id, e);
+}
+
+int
+state_remember_store(struct state *s, const char *url, const char *id, struct err *e)
+{
+	AUTO_FREE char *name = store_file(url), *text = xasprintf("%s\n%s", id, url);
+
+	return remember(s, "stores", name, text, e);
+}
+
+int
+state_disabled(struct state *s, const char *agent, char **message, struct err *e)
+{
+	return recall(s, "disabled", agent, message, e);
+}
+
+int
+state_set_disabled(struct state *s, const char *agent, const char *message, struct err *e)
+{
+	AUTO_CLOSE int dir = -1;
+
+	if (message != NULL)
+		return remember(s, "disabled", agent, message, e);
+	dir = sub_open(s, "disabled", 1, e);
+	return dir < 0 ? -1 : file_remove(dir, agent, e);
+}
+
+void
+state_release(struct state *s)
+{
+	if (s->dir >= 0)
+		(void)close(s->dir);
+	free(s->path);
+	*s = (struct state){ .dir = -1 };
+}

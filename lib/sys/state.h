@@ -1,0 +1,51 @@
+/*
+ * What pp remembers on a node: run locks, agents disabled by hand, the id of each store it has seen.
+ * Deleting all of it is harmless; pp is then more careful for a pass.
+ */
+#ifndef PP_STATE_H
+#define PP_STATE_H
+
+#include "lib/base/err.h"
+
+struct state {
+	char *path;
+	int dir; /* -1: not there (and not made) */
+};
+
+/**
+ * The default state directory: /var/lib/pp as root, else $XDG_STATE_HOME/pp, else ~/.local/state/pp.
+ * Returns: the path, the caller's to free; NULL with *e set (ERR_CONFIG) where no home is known.
+ */
+char *state_default_path(struct err *e);
+
+/** Open the state directory at `path`, made (0700) when `create`. */
+int state_open(struct state *s, const char *path, int create, struct err *e);
+
+/**
+ * Take the lock of a kind of run ("preparer") on a node, until the process ends.
+ * Returns: 0; -1 with *e set: ERR_BUSY names the process that holds it.
+ */
+int state_lock(struct state *s, const char *what, const char *node, struct err *e);
+
+/**
+ * The id this node remembers for the store of that URL.
+ * Returns: 0 and *id, the caller's to free, NULL where it remembers none; -1 with *e set.
+ */
+int state_store_id(struct state *s, const char *url, char **id, struct err *e);
+
+/** Remember the id of the store of that URL. */
+int state_remember_store(struct state *s, const char *url, const char *id, struct err *e);
+
+/**
+ * Has somebody disabled this agent?
+ * Returns: 0 and *message, the caller's to free, NULL where nobody did; -1 with *e set.
+ */
+int state_disabled(struct state *s, const char *agent, char **message, struct err *e);
+
+/** Disable an agent, saying why; a NULL message enables it. */
+int state_set_disabled(struct state *s, const char *agent, const char *message, struct err *e);
+
+/** Close it. */
+void state_release(struct state *s);
+
+#endif
