@@ -1,0 +1,216 @@
+# GNU make. `make` builds, `make check` tests, `make lint` looks closely, `make install` installs.
+# Yours to set: CC, CFLAGS, CPPFLAGS, LDFLAGS (all after ours), BUILD, PREFIX, DESTDIR, WERROR=1, SAN=1.
+
+VERSION := 0.1.0
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+PKG_CONFIG ?= pkg-config
+INSTALL ?= install
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY ?= clang-tidy
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+all:
+
+# --- what is built from what
+
+BASE_SRC := $(wildcard lib/base/*.c)
+UNPACK_SRC := cmd/pp-unpack.c $(wildcard lib/artifact/unpack*.c)
+PP_SRC := $(filter-out cmd/pp-unpack.c lib/artifact/unpack%.c,$(wildcard cmd/*.c lib/*/*.c))
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h)
+C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC))
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+PP_OBJ := $(call objects,$(PP_SRC))
+UNPACK_OBJ := $(call objects,$(UNPACK_SRC))
+BASE_OBJ := $(call objects,$(BASE_SRC))
+UNIT_OBJ := $(call objects,$(UNIT_SRC))
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+
+# --- flags
+
+PACKAGES := jansson libbsd inih yaml-0.1 libcurl libarchive libcrypto
+ifneq ($(filter-out clean uninstall fmt fmt-check lint-sh lint-man,$(or $(MAKECMDGOALS),all)),)
+PKG_FLAGS := $(shell $(PKG_CONFIG) --cflags --libs $(PACKAGES))
+ifeq ($(strip $(PKG_FLAGS)),)
+$(error $(PKG_CONFIG) does not find all of: $(PACKAGES). `sh scripts/deps.sh build` installs them)
+endif
+endif
+
+# libcurl gives pp its headers only: it is loaded on the first request, not before main().
+LIBS := $(filter -l% -L%,$(PKG_FLAGS))
+PP_LIBS := $(filter-out -lcurl -larchive -lcrypto,$(LIBS)) -ldl
+UNPACK_LIBS := $(filter-out -lcurl -ljansson -linih -lyaml,$(LIBS))
+
+CPP_BASE := -D_GNU_SOURCE -I. -DPP_VERSION=\"$(VERSION)\" $(filter-out -l% -L%,$(PKG_FLAGS))
+C_BASE := -std=c17 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wwrite-strings -Wformat=2 -fPIE
+LD_BASE := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+ifdef SAN
+C_BASE += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+LD_BASE += -fsanitize=address,undefined
+else
+C_BASE += -O2 -fstack-protector-strong
+CPP_BASE += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+ifdef WERROR
+C_BASE += -Werror
+endif
+
+COMPILE = $(CC) $(CPP_BASE) $(C_BASE) $(CPPFLAGS) $(CFLAGS)
+LINK = $(CC) $(C_BASE) $(CFLAGS) $(LD_BASE) $(LDFLAGS)
+
+# --- building
+
+.PHONY: all units check check-san lint lint-gcc lint-clang lint-tidy lint-cppcheck lint-man lint-sh \
+	fmt fmt-check compdb bench install uninstall clean FORCE
+
+all: $(BUILD)/pp $(BUILD)/pp-unpack
+units: $(UNITS)
+
+$(BUILD)/pp: $(PP_OBJ)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(PP_OBJ) $(PP_LIBS)
+
+$(BUILD)/pp-unpack: $(UNPACK_OBJ) $(BUILD)/base.a
+	$(LINK) -o $@ $^ $(UNPACK_LIBS)
+
+# An archive, so that pp-unpack gets of lib/base what it calls, and not what that would need.
+$(BUILD)/base.a: $(BASE_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+UNIT_LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(PP_OBJ))
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIB_OBJ)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(PP_LIBS)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c -o $@ $<
+
+# Changes when the flags do, so that what was compiled with other ones is compiled again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(COMPILE) | $(LINK))' >$@.new
+	@if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
+
+-include $(PP_OBJ:.o=.d) $(UNPACK_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
+
+# --- testing; T=sudoers: only the tests of that name
+
+check:
+	+BUILD='$(BUILD)' sh tests/run.sh --no-install $(T)
+
+check-san:
+	+BUILD='$(BUILD)/san' SAN=1 sh tests/run.sh --no-install $(T)
+
+bench: all
+	@found=; for b in tests/bench/*.sh; do \
+		[ -f "$$b" ] || continue; found=1; \
+		echo "== $$b"; PP='$(abspath $(BUILD)/pp)' sh "$$b" || exit 1; \
+	done; [ -n "$$found" ] || echo "no benchmarks in tests/bench/"
+
+# --- looking closely
+
+SH_FILES := $(wildcard .ci/run scripts/*.sh tests/*.sh tests/bench/*.sh tests/*/*.bash tests/hostile/*.sh \
+	examples/*.sh examples/slug/*.sh examples/slug/bin/* examples/fake/bin/*)
+BATS_FILES := $(wildcard tests/bats/*.bats)
+MAN_FILES := $(wildcard man/*.[1-9])
+TIDY_STAMPS := $(patsubst %.c,$(BUILD)/lint/%.tidy,$(filter cmd/% lib/%,$(C_FILES)))
+
+lint: fmt-check lint-sh lint-man lint-gcc lint-clang lint-cppcheck lint-tidy
+	@echo "lint: clean"
+
+lint-gcc:
+	+$(MAKE) --no-print-directory BUILD='$(BUILD)/lint-gcc' CC=gcc WERROR=1 all units
+
+lint-clang:
+	+$(MAKE) --no-print-directory BUILD='$(BUILD)/lint-clang' CC=clang WERROR=1 all units
+
+lint-tidy: $(TIDY_STAMPS)
+
+$(BUILD)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
+	@mkdir -p $(@D)
+	$(CLANG_TIDY) --quiet $< -- -std=c17 $(CPP_BASE) $(CPPFLAGS)
+	@touch $@
+
+lint-cppcheck:
+	@mkdir -p $(BUILD)/lint/cppcheck
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+		--inline-suppr --suppress=missingIncludeSystem --cppcheck-build-dir=$(BUILD)/lint/cppcheck \
+		--library=posix,gnu -D_GNU_SOURCE -I. $(filter cmd/% lib/%,$(C_FILES))
+
+# Pages refer to pages that may not be installed here; every other remark counts, matters of style too.
+lint-man:
+	@[ -z "$(MAN_FILES)" ] || { ! mandoc -Tlint -Wstyle $(MAN_FILES) | \
+		grep -v 'referenced manual not found'; }
+
+# Bats runs a test's body in a way that shellcheck takes for a subshell (SC2030, SC2031), and sets
+# variables that it does not see set (SC2154) or used (SC2034).
+lint-sh:
+	shellcheck -x -P SCRIPTDIR $(SH_FILES)
+	@[ -z "$(BATS_FILES)" ] || { set -x; \
+		shellcheck -x -P SCRIPTDIR -e SC2030,SC2031,SC2034,SC2154 $(BATS_FILES); }
+
+fmt-check:
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES) $(HEADERS)
+
+fmt:
+	$(CLANG_FORMAT) -i $(C_FILES) $(HEADERS)
+
+compdb:
+	@json() { printf '%s' "$$1" | sed 's/[\\"]/\\&/g'; }; sep='['; \
+	{ for f in $(C_FILES); do \
+		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s"}' "$$sep" \
+			"$$(json '$(CURDIR)')" "$$f" "$$(json '$(COMPILE)')$$(printf ' -c %s' "$$f")"; \
+		sep=','; \
+	done; printf '\n]\n'; } >compile_commands.json
+
+# --- installing
+
+BIN := $(DESTDIR)$(PREFIX)/bin
+LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/pp
+MAN := $(DESTDIR)$(PREFIX)/share/man
+DOC := $(DESTDIR)$(PREFIX)/share/doc/pp
+SHARE := $(DESTDIR)$(PREFIX)/share/pp
+LINKS := pp-preparer pp-setlive pp-iptables pp-sudoers
+DOC_FILES := $(wildcard README.md LICENSE HACKING.md)
+EXAMPLE_FILES := $(shell find examples -type f 2>/dev/null | sort)
+CRON_FILES := $(wildcard cron/*)
+
+install: all
+	$(INSTALL) -d '$(BIN)' '$(LIBEXEC)' '$(DOC)' '$(SHARE)/cron'
+	$(INSTALL) -m 0755 $(BUILD)/pp '$(BIN)/pp'
+	$(INSTALL) -m 0755 $(BUILD)/pp-unpack '$(LIBEXEC)/pp-unpack'
+	for l in $(LINKS); do ln -sfn pp '$(BIN)'/$$l || exit 1; done
+	for m in $(MAN_FILES); do \
+		$(INSTALL) -D -m 0644 $$m '$(MAN)'/man$${m##*.}/$${m##*/} || exit 1; \
+	done
+	$(INSTALL) -m 0644 $(DOC_FILES) '$(DOC)'
+	for f in $(EXAMPLE_FILES); do \
+		mode=0644; [ ! -x $$f ] || mode=0755; \
+		$(INSTALL) -D -m $$mode $$f '$(SHARE)'/$$f || exit 1; \
+	done
+	for f in $(CRON_FILES); do \
+		sed 's|/usr/local/|$(PREFIX)/|g' $$f >'$(SHARE)'/$$f && chmod 0644 '$(SHARE)'/$$f || exit 1; \
+	done
+
+uninstall:
+	rm -f '$(BIN)/pp' $(LINKS:%='$(BIN)'/%)
+	for m in $(MAN_FILES); do rm -f '$(MAN)'/man$${m##*.}/$${m##*/}; done
+	rm -rf '$(LIBEXEC)' '$(DOC)' '$(SHARE)'
+
+# What scripts/consul.sh fetched stays.
+clean:
+	@[ ! -d '$(BUILD)' ] || find '$(BUILD)' -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +
+	rm -f compile_commands.json

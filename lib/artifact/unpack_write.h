@@ -1,0 +1,68 @@
+/*
+ * The writer: files, directories and links below one directory descriptor, and never out of it.
+ *
+ * Every path is a clean one (unpack_name.h). No symlink is ever followed, not even one that was just
+ * written. What is in the directory was all put there by this writer, so the directory itself tells
+ * whether a name was there before and as what. Errors about the artifact are ERR_DATA and leave out
+ * the entry's name; errors of this node name what could not be done.
+ */
+#ifndef PP_UNPACK_WRITE_H
+#define PP_UNPACK_WRITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "lib/base/err.h"
+
+struct unpack_writer;
+
+/** What an entry says of itself. `mode` is masked with UNPACK_WRITE_MODES; tv_nsec UTIME_OMIT: no time. */
+struct unpack_meta {
+	mode_t mode;
+	struct timespec mtime;
+};
+
+/** No setuid, setgid or sticky bit; write for the owner only. */
+#define UNPACK_WRITE_MODES 0755
+
+/**
+ * A writer into the empty directory `root`, that gives all to group `gid` (-1: leaves it) and makes
+ * at most `max_files` things.
+ *
+ * Returns: the writer; or NULL with *e set (ERR_USAGE if the directory is not empty).
+ * Owns:    the caller frees the writer, and closes `root` after that.
+ */
+struct unpack_writer *unpack_write_new(int root, int64_t gid, uint64_t max_files, struct err *e);
+
+/** Make a directory, or note a new mode and time for one that is there. "" is the install itself. */
+int unpack_write_dir(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,
+    struct err *e);
+
+/** Make a symlink; `target` is stored as given and was checked by the caller. */
+int unpack_write_symlink(struct unpack_writer *w, const char *path, const char *target,
+    const struct unpack_meta *meta, struct err *e);
+
+/** Make `path` another name of the regular file `target`, a clean path. */
+int unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *target,
+    struct err *e);
+
+/** Start a regular file, for unpack_write_data() and unpack_write_close(). */
+int unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,
+    struct err *e);
+
+/** Write n bytes at this offset of the file just opened. */
+int unpack_write_data(struct unpack_writer *w, const void *data, size_t n, off_t offset,
+    struct err *e);
+
+/** Finish the file: its size (a hole may be at the end), mode, group and time. */
+int unpack_write_close(struct unpack_writer *w, off_t size, struct err *e);
+
+/** Give the directories their modes and times, the deepest first, once all is written. */
+int unpack_write_finish(struct unpack_writer *w, struct err *e);
+
+/** NULL is fine. */
+void unpack_write_free(struct unpack_writer *w);
+
+#endif

@@ -1,0 +1,221 @@
+#include <ctype.h>
+#include <string.h>
+
+#include "lib/intent/edit.h"
+
+/* Text that set would read as something else when bare: show it as JSON. */
+static int
+is_bare(const char *s, size_t len)
+{
+	json_error_t at;
+	json_t *other;
+
+	if (len == 0 || len != strlen(s) || isspace((unsigned char)s[0]) ||
+	    isspace((unsigned char)s[len - 1]))
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		if (iscntrl((unsigned char)s[i]))
+			return 0;
+	other = json_loads(s, JSON_DECODE_ANY, &at);
+	json_decref(other);
+	return other == NULL;
+}
+
+/* A list of plain words and numbers, the way ports= and users= take it; NULL if it is not one. */
+static char *
+show_list(const json_t *list)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item) {
+		const char *text = json_string_value(item);
+
+		if (json_is_integer(item))
+			strv_add(&parts, xasprintf("%lld", (long long)json_integer_value(item)));
+		else if (text != NULL && text[0] != '\0' && strpbrk(text, ", \"[]{}") == NULL &&
+		    strlen(text) == json_string_length(item))
+			strv_add(&parts, xstrdup(text));
+		else
+			return NULL;
+	}
+	return parts.n > 0 ? strv_join(&parts, ",") : NULL;
+}
+
+char *
+edit_show(const json_t *value)
+{
+	char *list;
+
+	if (value == NULL)
+		return xstrdup("(none)");
+	if (json_is_string(value) && is_bare(json_string_value(value), json_string_length(value)))
+		return xstrdup(json_string_value(value));
+	if (json_is_array(value) && (list = show_list(value)) != NULL)
+		return list;
+	return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+}
+
+/* Lists that set takes in their short form. */
+static int
+is_short_list(const char *path)
+{
+	return strcmp(path, "ports") == 0 || strcmp(path, "users") == 0 || strcmp(path, "groups") == 0;
+}
+
+char *
+edit_show_leaf(const struct edit_leaf *leaf)
+{
+	int number = json_is_integer(leaf->value) && strcmp(leaf->path, "min_nodes") == 0;
+	AUTO_FREE char *text = NULL;
+	const char *sign = ":=";
+
+	if (json_is_string(leaf->value) &&
+	    is_bare(json_string_value(leaf->value), json_string_length(leaf->value)))
+		sign = "=";
+	if (number || (json_is_array(leaf->value) && is_short_list(leaf->path) &&
+	    (text = show_list(leaf->value)) != NULL))
+		sign = "=";
+	if (text == NULL && sign[0] == '=')
+		text = edit_show(leaf->value);
+	if (text == NULL)
+		text = json_dumps(leaf->value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+	return xasprintf("%s%s%s", leaf->path, sign, text);
+}
+
+static void
+flatten(const json_t *value, const char *path, struct edit_leaves *leaves)
+{
+	const json_t *child;
+	const char *name;
+
+	if (json_is_object(value) && json_object_size(value) > 0) {
+		json_object_foreach((json_t *)(uintptr_t)value, name, child) {
+			AUTO_FREE char *below = xasprintf("%s%s%s", path, path[0] ? "." : "", name);
+
+			flatten(child, below, leaves);
+		}
+		return;
+	}
+	if (path[0] == '\0')
+		return;
+	leaves->v = xreallocarray(leaves->v, leaves->n + 1, sizeof *leaves->v);
+	leaves->v[leaves->n++] = (struct edit_leaf){ xstrdup(path),
+		json_incref((json_t *)(uintptr_t)value) };
+}
+
+static int
+compare_leaves(const void *a, const void *b)
+{
+	return strcmp(((const struct edit_leaf *)a)->path, ((const struct edit_leaf *)b)->path);
+}
+
+void
+edit_flatten(const struct edit_docs *docs, struct edit_leaves *leaves)
+{
+	for (int d = 0; d < EDIT_DOCS; d++) {
+		size_t from = leaves->n;
+
+		if (docs->doc[d] != NULL)
+			flatten(docs->doc[d], "", leaves);
+		if (leaves->n > from)
+			qsort(leaves->v + from, leaves->n - from, sizeof *leaves->v, compare_leaves);
+	}
+}
+
+void
+edit_leaves_release(struct edit_leaves *leaves)
+{
+	for (size_t i = 0; i < leaves->n; i++) {
+		free(leaves->v[i].path);
+		json_decref(leaves->v[i].value);
+	}
+	free(leaves->v);
+	*leaves = (struct edit_leaves){ 0 };
+}
+
+static void
+add_line(struct buf *out, const char *path, const json_t *from, const json_t *to)
+{
+	AUTO_FREE char *was = edit_show(from), *is = edit_show(to);
+
+	buf_printf(out, "%s: %s -> %s\n", path, was, is);
+}
+
+static size_t
+diff_doc(const struct edit_leaves *from, const struct edit_leaves *to, struct buf *out)
+{
+	size_t i = 0, k = 0, lines = 0;
+
+	while (i < from->n || k < to->n) {
+		int order = i == from->n ? 1 :
+		    k == to->n ? -1 : strcmp(from->v[i].path, to->v[k].path);
+
+		if (order < 0) {
+			add_line(out, from->v[i].path, from->v[i].value, NULL);
+			i++;
+			lines++;
+		} else if (order > 0) {
+			add_line(out, to->v[k].path, NULL, to->v[k].value);
+			k++;
+			lines++;
+		} else {
+			if (!json_equal(from->v[i].value, to->v[k].value)) {
+				add_line(out, to->v[k].path, from->v[i].value, to->v[k].value);
+				lines++;
+			}
+			i++;
+			k++;
+		}
+	}
+	return lines;
+}
+
+size_t
+edit_diff(const struct edit_docs *from, const struct edit_docs *to, struct buf *out)
+{
+	size_t lines = 0;
+
+	for (int d = 0; d < EDIT_DOCS; d++) {
+		AUTO_LEAVES struct edit_leaves a = { 0 }, b = { 0 };
+		struct edit_docs one = { { NULL } }, other = { { NULL } };
+
+		one.doc[d] = from->doc[d];
+		other.doc[d] = to->doc[d];
+		edit_flatten(&one, &a);
+		edit_flatten(&other, &b);
+		lines += diff_doc(&a, &b, out);
+	}
+	return lines;
+}
+
+/* Names may hold dots (version 1.2.3), so take the longest that is there. */
+static const json_t *
+find_below(const json_t *object, const char *path)
+{
+	const char *end = path + strlen(path);
+
+	for (;;) {
+		AUTO_FREE char *name = xmemdup(path, (size_t)(end - path));
+		const json_t *value = json_object_get(object, name);
+
+		if (value != NULL)
+			return *end == '\0' ? value : find_below(value, end + 1);
+		do {
+			if (end == path)
+				return NULL;
+			end--;
+		} while (*end != '.');
+	}
+}
+
+const json_t *
+edit_find(const struct edit_docs *docs, const char *path)
+{
+	const json_t *value = NULL;
+
+	for (int d = 0; d < EDIT_DOCS && value == NULL; d++)
+		value = find_below(docs->doc[d], path);
+	return value;
+}

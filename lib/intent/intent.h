@@ -1,0 +1,146 @@
+/*
+ * Intent: what people want of an app on a node, and how sure that is.
+ *
+ * Documents are parsed into structs with every field checked; one that does not hold makes its app
+ * UNREADABLE and no other. Fields that pp does not know are ignored here and kept by the editor.
+ */
+#ifndef PP_INTENT_H
+#define PP_INTENT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/store/store.h"
+#include "lib/sys/state.h"
+
+enum intent_certainty {
+	INTENT_STATED,     /* read and parsed: this is what is wanted */
+	INTENT_UNREADABLE, /* assigned to the node, but what is wanted of it cannot be told */
+	INTENT_GONE,       /* positively not assigned to the node any more */
+	INTENT_DOUBTED,    /* not in the list, and that may be a mistake: hold what is there */
+};
+
+enum intent_proto { INTENT_TCP, INTENT_UDP };
+
+/** A port or a range of them, and who may reach it. */
+struct intent_port {
+	uint16_t first, last;
+	enum intent_proto proto;
+	struct strv from; /* CIDR networks; none: everybody */
+};
+
+struct intent_version {
+	char *id;
+	int active;
+	char *digest; /* "sha256:<hex>", or NULL */
+};
+
+/** Who owns an app: owners/<app>. */
+struct intent_owners {
+	int stated; /* there is such a document */
+	struct strv users, groups;
+};
+
+struct intent_app {
+	char *name, *cluster;
+	enum intent_certainty certainty;
+	char *reason; /* why it is not INTENT_STATED; NULL when it is */
+
+	/* clusters/<app>/<cluster>/config */
+	struct intent_version *versions; /* sorted by id */
+	size_t nversions;
+	int min_nodes;
+	json_t *user_config; /* an object, or NULL */
+
+	/* clusters/<app>/<cluster>/deploy_config */
+	char *basedir;
+	struct intent_port *ports;
+	size_t nports;
+	char *runas;      /* NULL: not stated */
+	char *supervisor; /* NULL: not stated */
+	int64_t start_timeout_ms, stop_timeout_ms, drain_ms;
+
+	/* owners/<app>; only where it was asked for */
+	struct intent_owners owners;
+	enum intent_certainty owners_certainty;
+	char *owners_reason;
+};
+
+/** What a node should have. */
+struct intent_node {
+	char *node;
+	struct intent_app *apps; /* sorted by name */
+	size_t napps;
+	char store_id[64];  /* empty: the store has none */
+	int store_is_new;   /* this node remembers none yet: state_remember_store() after the pass */
+	char *doubt; /* why nothing may be removed for not being in the list; NULL: it may */
+};
+
+#define INTENT_START_TIMEOUT_MS 60000
+#define INTENT_STOP_TIMEOUT_MS 60000
+
+/** Also read owners/<app> of each app. */
+#define INTENT_OWNERS 1
+
+/**
+ * Read what a node should have, in 1 + ceil(2n/62) requests (3n with INTENT_OWNERS).
+ *
+ * Effect:  none. `state` tells which store this node knows under that URL.
+ * Returns: 0 and *intent, the caller's to release; -1 with *e set when the list itself cannot be
+ *          read: then nothing is known, and nothing may be changed.
+ */
+int intent_read(struct store *s, struct state *state, const char *node, int what,
+    struct intent_node *intent, struct err *e);
+
+/**
+ * Find out whether an app that has something on the node but is not in its list is really gone:
+ * INTENT_GONE only if the store is the one this node knows and says so of this very key.
+ * Effect:  adds an entry of that name, INTENT_GONE or INTENT_DOUBTED, to *intent.
+ */
+void intent_resolve_leftover(struct store *s, struct intent_node *intent, const char *app);
+
+/** The app of that name; NULL if there is none. Borrowed. */
+struct intent_app *intent_find(const struct intent_node *intent, const char *app);
+
+/** The active version; NULL if there is none. Borrowed. */
+const struct intent_version *intent_active(const struct intent_app *app);
+
+/** Free what it holds. */
+void intent_release(struct intent_node *intent);
+
+/** Free what one app holds. */
+void intent_app_release(struct intent_app *app);
+
+/**
+ * Parse a document's bytes: an object, no duplicate keys, nested at most as deep as pp reads.
+ * Returns: the document, the caller's to json_decref(); NULL with *e set (ERR_DATA), line and
+ *          column named. `key` is for the message.
+ */
+json_t *intent_parse(const char *key, const char *text, size_t len, struct err *e);
+
+/**
+ * Take the fields of a document into *app, checking each.
+ * Returns: 0; -1 with *e set (ERR_DATA) naming the field, what is wrong and what to write.
+ */
+int intent_take_config(const json_t *doc, struct intent_app *app, struct err *e);
+int intent_take_deploy_config(const json_t *doc, struct intent_app *app, struct err *e);
+int intent_take_owners(const json_t *doc, struct intent_owners *owners, struct err *e);
+
+/**
+ * May this stand for a user in a sudoers file and after `chpst -u`? A word in capitals is an alias
+ * to sudo, and ALL is everybody: never those.
+ */
+int intent_is_user_name(const char *s);
+
+/** Free what it holds. */
+void intent_owners_release(struct intent_owners *owners);
+
+/**
+ * Parse one port as the store has it: 1212, "1212", "8000-8010" or an object.
+ * Returns: 0 and *port, the caller's to strv_release(&port->from); -1 with *e set.
+ */
+int intent_parse_port(const json_t *value, struct intent_port *port, struct err *e);
+
+#endif
