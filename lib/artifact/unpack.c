@@ -154,6 +154,16 @@ tar_failed(struct unpacking *u, struct err *e)
 	return err_set(e, archive_errno(u->tar) == ENOMEM ? ERR_FAIL : ERR_DATA, "%s", safe);
 }
 
+/* The same, before there was any entry. */
+static int
+start_failed(struct unpacking *u, struct err *e)
+{
+	(void)tar_failed(u, e);
+	if (e->class != ERR_DATA || u->read_err.class != ERR_NONE)
+		return -1;
+	return err_wrap(e, "not a tar archive, plain or with gzip, zstd, xz or bzip2");
+}
+
 static int
 open_tar(struct unpacking *u, struct err *e)
 {
@@ -162,7 +172,7 @@ open_tar(struct unpacking *u, struct err *e)
 		return err_set(e, ERR_FAIL, "out of memory");
 	if (archive_read_support_format_tar(u->tar) != ARCHIVE_OK ||
 	    archive_read_open(u->tar, u, NULL, read_tar, NULL) != ARCHIVE_OK)
-		return tar_failed(u, e);
+		return start_failed(u, e);
 	return 0;
 }
 
@@ -232,7 +242,7 @@ special_name(mode_t type)
 	case AE_IFSOCK:
 		return "a socket";
 	default:
-		return "of an unknown kind";
+		return "of an unknown kind, or a link to nothing";
 	}
 }
 
@@ -298,18 +308,17 @@ header_failed(struct unpacking *u, struct archive_entry *entry, int r, struct er
 {
 	const char *name = NULL;
 
+	if (r == ARCHIVE_WARN && entry != NULL)
+		name = archive_entry_pathname(entry);
+	if (name == NULL && u->entries == 0)
+		return start_failed(u, e);
 	(void)tar_failed(u, e);
 	if (e->class != ERR_DATA)
 		return -1;
-	if (r == ARCHIVE_WARN && entry != NULL)
-		name = archive_entry_pathname(entry);
-	if (name != NULL) {
-		unpack_name_show(u->entry, name);
-		return err_wrap(e, "entry \"%s\"", u->entry);
-	}
-	if (u->read_err.class == ERR_NONE && u->entries == 0)
-		return err_wrap(e, "not a tar archive, plain or with gzip, zstd, xz or bzip2");
-	return u->entries > 0 ? err_wrap(e, "after entry \"%s\"", u->entry) : -1;
+	if (name == NULL)
+		return err_wrap(e, "after entry \"%s\"", u->entry);
+	unpack_name_show(u->entry, name);
+	return err_wrap(e, "entry \"%s\"", u->entry);
 }
 
 static int

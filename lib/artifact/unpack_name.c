@@ -57,7 +57,8 @@ unpack_name_clean(char *clean, const char *name, struct err *e)
 		if (is_dotdot(s, length))
 			return err_set(e, ERR_DATA, "path leaves the install: it has \"..\"");
 		if (length > NAME_MAX)
-			return err_set(e, ERR_DATA, "a component is longer than %d bytes", NAME_MAX);
+			return err_set(e, ERR_DATA, "a component is longer than %d bytes",
+			    NAME_MAX);
 		if (at > 0)
 			clean[at++] = '/';
 		memcpy(clean + at, s, length);

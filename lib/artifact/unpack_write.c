@@ -67,16 +67,26 @@ type_name(mode_t mode)
 	}
 }
 
-/* After EEXIST: say what is there already. */
+/* `path`, which is `name` in `dir`, could not be made: is something there already? */
 static int
-refuse_twice(int dir, const char *name, const char *as, struct err *e)
+not_made(int dir, const char *name, const char *as, const char *path, struct err *e)
 {
 	struct stat st;
 
+	if (errno != EEXIST)
+		return fail(e, "make", path);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail(e, "stat", name);
+		return fail(e, "stat", path);
 	return err_set(e, ERR_DATA, "is in the artifact twice: as a %s, then as a %s",
 	    type_name(st.st_mode), as);
+}
+
+static int
+is_dir(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int
@@ -110,7 +120,7 @@ make_missing(struct unpack_writer *w, int dir, const char *name, const char *pat
 	if (count(w, e) < 0)
 		return -1;
 	if (mkdirat(dir, name, meta.mode) < 0)
-		return fail(e, "mkdir", path);
+		return fail(e, "make", path);
 	note_dir(w, path, &meta);
 	return 0;
 }
@@ -151,7 +161,7 @@ walk(struct unpack_writer *w, const char *path, int create, struct err *e)
 	char *name = part;
 	int dir;
 
-	(void)strcpy(part, path);
+	memcpy(part, path, strlen(path) + 1);
 	dir = openat(w->root, ".", DIR_FLAGS | O_PATH);
 	if (dir < 0)
 		return fail(e, "open", ".");
@@ -215,14 +225,13 @@ parent_of(struct unpack_writer *w, const char *path, const char **name, struct e
 	if (w->parent >= 0)
 		(void)close(w->parent);
 	w->parent = fd;
-	(void)strcpy(w->parent_path, parent);
+	memcpy(w->parent_path, parent, strlen(parent) + 1);
 	return fd;
 }
 
 static int
 check_empty(int root, struct err *e)
 {
-	const struct dirent *d;
 	int fd, n = 0;
 	DIR *dir;
 
@@ -234,7 +243,7 @@ check_empty(int root, struct err *e)
 		(void)close(fd);
 		return err_sys(e, "read the staging directory");
 	}
-	while (n <= 2 && (d = readdir(dir)) != NULL)
+	while (n <= 2 && readdir(dir) != NULL)
 		n++;
 	(void)closedir(dir);
 	if (n > 2)
@@ -262,7 +271,6 @@ unpack_write_dir(struct unpack_writer *w, const char *path, const struct unpack_
     struct err *e)
 {
 	const char *name;
-	struct stat st;
 	int dir;
 
 	if (count(w, e) < 0)
@@ -275,14 +283,9 @@ unpack_write_dir(struct unpack_writer *w, const char *path, const struct unpack_
 	if (dir < 0)
 		return -1;
 	/* Until the end its owner has to be able to write into it. */
-	if (mkdirat(dir, name, (meta->mode & UNPACK_WRITE_MODES) | 0700) < 0) {
-		if (errno != EEXIST)
-			return fail(e, "mkdir", path);
-		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return fail(e, "stat", path);
-		if (!S_ISDIR(st.st_mode))
-			return refuse_twice(dir, name, "directory", e);
-	}
+	if (mkdirat(dir, name, (meta->mode & UNPACK_WRITE_MODES) | 0700) < 0 &&
+	    (errno != EEXIST || !is_dir(dir, name)))
+		return not_made(dir, name, "directory", path, e);
 	note_dir(w, path, meta);
 	return 0;
 }
@@ -301,8 +304,7 @@ unpack_write_symlink(struct unpack_writer *w, const char *path, const char *targ
 	if (dir < 0)
 		return -1;
 	if (symlinkat(target, dir, name) < 0)
-		return errno == EEXIST ? refuse_twice(dir, name, "symlink", e) :
-		    fail(e, "symlink", path);
+		return not_made(dir, name, "symlink", path, e);
 	if (w->gid >= 0 && fchownat(dir, name, (uid_t)-1, (gid_t)w->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(e, "chgrp", path);
 	if (utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
@@ -327,8 +329,7 @@ check_linkable(int dir, const char *name, const char *target, struct err *e)
 }
 
 int
-unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *target,
-    struct err *e)
+unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *target, struct err *e)
 {
 	char parent[UNPACK_PATH_ROOM], shown[UNPACK_SHOW_ROOM];
 	const char *name, *target_name = split(parent, target);
@@ -346,8 +347,7 @@ unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *tar
 	if (dir < 0)
 		return -1;
 	if (linkat(target_dir, target_name, dir, name, 0) < 0)
-		return errno == EEXIST ? refuse_twice(dir, name, "hard link", e) :
-		    fail(e, "link", path);
+		return not_made(dir, name, "hard link", path, e);
 	return 0;
 }
 
@@ -366,8 +366,7 @@ unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack
 	w->file = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 	    meta->mode & UNPACK_WRITE_MODES);
 	if (w->file < 0)
-		return errno == EEXIST ? refuse_twice(dir, name, "file", e) :
-		    fail(e, "create", path);
+		return not_made(dir, name, "file", path, e);
 	unpack_name_show(w->file_shown, path);
 	w->file_meta = *meta;
 	w->file_end = 0;
@@ -375,8 +374,7 @@ unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack
 }
 
 int
-unpack_write_data(struct unpack_writer *w, const void *data, size_t n, off_t offset,
-    struct err *e)
+unpack_write_data(struct unpack_writer *w, const void *data, size_t n, off_t offset, struct err *e)
 {
 	const char *at = data;
 
