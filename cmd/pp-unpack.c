@@ -57,7 +57,7 @@ check_sha256(const char *text, struct err *e)
 static int
 take_option(struct unpack_options *o, int option, struct err *e)
 {
-	uint64_t gid;
+	uint64_t gid = 0;
 
 	switch (option) {
 	case 's':

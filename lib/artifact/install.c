@@ -152,29 +152,50 @@ is_staging(const char *name, const char *app)
 	    len > n + 3 + SUFFIX_LEN && name[len - SUFFIX_LEN - 1] == '.';
 }
 
-int
-install_sweep(int dir, const char *app, struct err *e)
+/* Open a staging directory that no run holds and lock it: the descriptor, -1 on error, -2 if held. */
+static int
+claim(int dir, const char *name, struct err *e)
 {
-	AUTO_STRV struct strv names = { 0 };
+	int missing, fd = dir_open_at(dir, name, &missing, e);
 
-	if (dir_list(dir, &names, e) < 0)
+	if (fd < 0)
+		return missing ? -2 : -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	(void)close(fd);
+	return -2;
+}
+
+int
+install_leftovers(int dir, const char *app, struct strv *names, struct err *e)
+{
+	AUTO_STRV struct strv all = { 0 };
+
+	if (dir_list(dir, &all, e) < 0)
 		return -1;
-	for (size_t i = 0; i < names.n; i++) {
-		AUTO_CLOSE int fd = -1;
-		int missing;
+	for (size_t i = 0; i < all.n; i++) {
+		int fd;
 
-		if (!is_staging(names.items[i], app))
+		if (!is_staging(all.items[i], app))
 			continue;
-		fd = dir_open_at(dir, names.items[i], &missing, e);
-		if (fd < 0 && missing)
-			continue;
-		if (fd < 0)
+		fd = claim(dir, all.items[i], e);
+		if (fd == -1)
 			return -1;
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-			continue;
-		log_change("Removing %s, left by a run that is gone", names.items[i]);
-		if (tree_remove(dir, names.items[i], e) < 0)
-			return -1;
+		if (fd >= 0) {
+			(void)close(fd);
+			strv_add(names, xstrdup(all.items[i]));
+		}
 	}
 	return 0;
+}
+
+int
+install_sweep(int dir, const char *name, struct err *e)
+{
+	AUTO_CLOSE int fd = claim(dir, name, e);
+
+	if (fd < 0)
+		return fd == -1 ? -1 : 0;
+	log_change("Removing %s, left by a run that is gone", name);
+	return tree_remove(dir, name, e);
 }

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 
 struct install {
 	const char *path;   /* of the directory "installs", for messages */
@@ -27,7 +28,13 @@ struct install {
  */
 int install_unpack(const struct install *in, int fd, const char *where, struct err *e);
 
-/** Remove staging directories of the app whose run is gone. */
-int install_sweep(int dir, const char *app, struct err *e);
+/**
+ * The staging directories of the app whose run is gone, sorted: nobody holds their lock.
+ * Effect:  none.
+ */
+int install_leftovers(int dir, const char *app, struct strv *names, struct err *e);
+
+/** Remove one of them, unless a run has it after all. Not there is fine. */
+int install_sweep(int dir, const char *name, struct err *e);
 
 #endif

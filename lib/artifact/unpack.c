@@ -24,6 +24,9 @@
 /* Zeros after the end of the archive: tar writes whole records, of 10 KiB if not told otherwise. */
 #define PADDING_MAX_BYTES (UINT64_C(64) << 20)
 
+/* Of one entry: long names, pax records, the map of a sparse file. All that is kept in memory. */
+#define HEADERS_MAX_BYTES (UINT64_C(16) << 20)
+
 struct unpacking {
 	const struct unpack_options *o;
 	struct unpack_stream *stream;
@@ -31,6 +34,7 @@ struct unpacking {
 	struct unpack_writer *writer;
 	uint64_t entries, size_bytes;
 	uint64_t read_bytes;    /* that tar has taken from the stream */
+	uint64_t read_max;      /* where the headers of an entry have to end, by all means */
 	uint64_t content_bytes; /* the same up to the last byte that is not zero */
 	struct err read_err;    /* what read_tar() could not return */
 	char entry[UNPACK_SHOW_ROOM];
@@ -134,6 +138,8 @@ read_tar(struct archive *a, void *data, const void **block)
 	struct unpacking *u = data;
 	ssize_t n = read_stream(u, block, &u->read_err);
 
+	if (n > 0 && u->read_bytes > u->read_max)
+		n = err_set(&u->read_err, ERR_DATA, "more than 16 MiB of headers for one entry");
 	if (n < 0)
 		archive_set_error(a, EIO, "%s", u->read_err.msg);
 	return n < 0 ? ARCHIVE_FATAL : n;
@@ -321,6 +327,21 @@ header_failed(struct unpacking *u, struct archive_entry *entry, int r, struct er
 	return err_wrap(e, "entry \"%s\"", u->entry);
 }
 
+/* The next header, and nothing but that: what is left of the entry before is skipped first. */
+static int
+next_entry(struct unpacking *u, struct archive_entry **entry)
+{
+	int r;
+
+	u->read_max = UINT64_MAX;
+	if (u->entries > 0 && (r = archive_read_data_skip(u->tar)) != ARCHIVE_OK)
+		return r;
+	u->read_max = u->read_bytes + HEADERS_MAX_BYTES;
+	r = archive_read_next_header(u->tar, entry);
+	u->read_max = UINT64_MAX;
+	return r;
+}
+
 static int
 unpack_entries(struct unpacking *u, struct err *e)
 {
@@ -328,7 +349,7 @@ unpack_entries(struct unpacking *u, struct err *e)
 	const char *name;
 	int r;
 
-	while ((r = archive_read_next_header(u->tar, &entry)) == ARCHIVE_OK) {
+	while ((r = next_entry(u, &entry)) == ARCHIVE_OK) {
 		name = archive_entry_pathname(entry);
 		unpack_name_show(u->entry, name != NULL ? name : "");
 		u->entries++;
@@ -367,7 +388,11 @@ check_end(struct unpacking *u, struct err *e)
 int
 unpack_run(int artifact, int root, const struct unpack_options *o, struct err *e)
 {
-	__attribute__((cleanup(release))) struct unpacking u = { .o = o, .read_err = ERR_INIT };
+	__attribute__((cleanup(release))) struct unpacking u = {
+		.o = o,
+		.read_max = HEADERS_MAX_BYTES,
+		.read_err = ERR_INIT,
+	};
 	struct stat st;
 
 	if (fstat(artifact, &st) < 0)

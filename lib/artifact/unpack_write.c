@@ -340,7 +340,7 @@ unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *tar
 		return -1;
 	target_dir = enter(w, parent, 0, e);
 	if (target_dir < 0 || check_linkable(target_dir, target_name, target, e) < 0) {
-		unpack_name_show(shown, target);
+		unpack_name_show(shown, target[0] != '\0' ? target : ".");
 		return e->class == ERR_DATA ? err_wrap(e, "hard link target \"%s\"", shown) : -1;
 	}
 	dir = parent_of(w, path, &name, e);

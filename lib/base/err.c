@@ -30,6 +30,7 @@ err_sys(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	e->class = number == EACCES || number == EPERM || number == EROFS ? ERR_PERM : ERR_FAIL;
 	(void)snprintf(e->msg, sizeof e->msg, "%s: %s", what, strerror(number));
+	errno = number;
 	return -1;
 }
 

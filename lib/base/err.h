@@ -33,7 +33,7 @@ int err_set(struct err *e, enum err_class class, const char *fmt, ...)
 
 /**
  * Set *e from errno: "what: reason". EACCES, EPERM and EROFS become ERR_PERM, all else ERR_FAIL.
- * Returns: -1.
+ * Returns: -1, with errno as it was.
  */
 int err_sys(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

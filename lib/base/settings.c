@@ -265,6 +265,19 @@ settings_load(struct settings *s, const char *section, const struct strv *sectio
 	return load_conf(&r);
 }
 
+void
+settings_copy(struct settings *s, const struct settings *from)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t k = 0; k < from->n; k++) {
+			if (strcmp(s->known[i]->name, from->known[k]->name) != 0)
+				continue;
+			strv_release(&s->values[i]);
+			for (size_t v = 0; v < from->values[k].n; v++)
+				strv_add(&s->values[i], xstrdup(from->values[k].items[v]));
+		}
+}
+
 const char *
 settings_text(const struct settings *s, const char *name)
 {

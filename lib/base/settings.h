@@ -67,6 +67,9 @@ int settings_parse(struct settings *s, int argc, char **argv, int how, struct st
 int settings_load(struct settings *s, const char *section, const struct strv *sections,
     struct err *e);
 
+/** Take over the values of `from` for the settings that both know. */
+void settings_copy(struct settings *s, const struct settings *from);
+
 /** The text of a setting; NULL if it was not set. Borrowed. The name must be known. */
 const char *settings_text(const struct settings *s, const char *name);
 

@@ -130,13 +130,12 @@ take_app_owners(struct store *s, const struct store_items *items, struct intent_
 	}
 	if (item == NULL) {
 		absent = store_absent(s, key, &why);
-		if (absent == 1 && doubt == NULL)
-			app->owners_certainty = INTENT_GONE;
-		else
-			app->owners_certainty = INTENT_DOUBTED;
+		app->owners_certainty = absent != 1 ? INTENT_UNREADABLE :
+		    doubt != NULL		    ? INTENT_DOUBTED :
+						      INTENT_GONE;
 		app->owners_reason = absent < 0 ? xstrdup(why.msg) :
-		    absent == 1 && doubt != NULL ? xstrdup(doubt) :
-						   xasprintf("there is no %s", key);
+		    absent == 0			? xasprintf("%s appeared meanwhile", key) :
+		    xstrdup(doubt != NULL ? doubt : "there is none");
 		return;
 	}
 	doc = intent_parse(key, item->value, item->len, &why);

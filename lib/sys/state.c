@@ -127,7 +127,12 @@ remember(struct state *s, const char *sub, const char *name, const char *text, s
 	AUTO_FREE char *content = xasprintf("%s\n", text);
 	AUTO_CLOSE int dir = sub_open(s, sub, 1, e);
 
-	return dir < 0 ? -1 : file_write(dir, name, content, strlen(content), &attr, e);
+	if (dir < 0)
+		return -1;
+	/* Other agents' runs remember things here, too. */
+	if (flock(dir, LOCK_EX) < 0)
+		return err_sys(e, "lock %s/%s", s->path, sub);
+	return file_write(dir, name, content, strlen(content), &attr, e);
 }
 
 static char *

@@ -1,0 +1,343 @@
+/*
+ * pp status: what every agent intends and sees on this node, by their own observe and plan.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define AGENTS_MAX 16
+
+static const struct setting status_settings[] = {
+	{ "format", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "FORMAT", "table (default) or json" },
+	{ 0 },
+};
+
+/* What the agents make of one app, put together. */
+struct row {
+	const struct intent_app *app;
+	const struct seen *seen;
+	enum plan_state state;
+	char *reason;
+	json_t *agents; /* name -> {state, reason} */
+};
+
+struct rows {
+	struct row *v;
+	size_t n;
+};
+
+/* Which state of an agent speaks for the app: what went wrong, then what is to be done. */
+static int
+weight(enum plan_state state)
+{
+	static const int weights[] = { [PLAN_CONVERGED] = 0, [PLAN_WAITING] = 1, [PLAN_PENDING] = 2,
+		[PLAN_HELD] = 3, [PLAN_FAILED] = 4 };
+
+	return weights[state];
+}
+
+static struct row *
+find_row(struct rows *rows, const struct app_plan *ap)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		if (rows->v[i].app == ap->app)
+			return &rows->v[i];
+	rows->v = xreallocarray(rows->v, rows->n + 1, sizeof *rows->v);
+	rows->v[rows->n] = (struct row){ .app = ap->app, .seen = ap->seen,
+		.agents = json_object() };
+	return &rows->v[rows->n++];
+}
+
+static void
+add_plan(struct rows *rows, const struct agent *agent, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct app_plan *ap = &plan->apps[i];
+		struct row *row;
+		json_t *entry;
+
+		if (ap->app == NULL)
+			continue;
+		row = find_row(rows, ap);
+		entry = json_pack("{s:s,s:s?}", "state", plan_state_name(ap->state), "reason",
+		    ap->state == PLAN_CONVERGED ? NULL : ap->reason);
+		(void)json_object_set_new(row->agents, agent->name, entry);
+		if (weight(ap->state) <= weight(row->state))
+			continue;
+		row->state = ap->state;
+		free(row->reason);
+		row->reason = xasprintf("%s: %s", agent->name, ap->reason ? ap->reason : "");
+	}
+}
+
+/* What is live by its link: "installs/slug_abc" is version abc. */
+static const char *
+live_version(const struct row *row)
+{
+	const char *current = row->seen->live.current, *slash;
+	size_t n = strlen(row->app->name);
+
+	if (current == NULL)
+		return NULL;
+	slash = strrchr(current, '/');
+	current = slash != NULL ? slash + 1 : current;
+	return strncmp(current, row->app->name, n) == 0 && current[n] == '_' ? current + n + 1 :
+									       current;
+}
+
+static const char *
+running(const struct row *row)
+{
+	const struct seen_live *live = &row->seen->live;
+
+	if (live->present.n == 0)
+		return "no";
+	if (live->wanted.n > 0 && live->wanted_state == SERVICE_UP)
+		return "yes";
+	return live->any_up ? "partly" : "no";
+}
+
+static json_t *
+prepared_versions(const struct row *row)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; row->seen->installs.there != NULL && i < row->app->nversions; i++)
+		if (row->seen->installs.there[i])
+			(void)json_array_append_new(list, json_string(row->app->versions[i].id));
+	return list;
+}
+
+static json_t *
+row_json(const struct row *row)
+{
+	const struct intent_version *active = intent_active(row->app);
+	json_t *intended = json_object();
+
+	for (size_t i = 0; i < row->app->nversions; i++)
+		(void)json_object_set_new(intended, row->app->versions[i].id,
+		    json_string(row->app->versions[i].active ? "active" : "prep"));
+	return json_pack("{s:s,s:s?,s:o,s:s?,s:o,s:s?,s:s,s:s,s:s?,s:O}", "app", row->app->name,
+	    "cluster", row->app->cluster, "intended", intended, "active",
+	    active ? active->id : NULL, "prepared", prepared_versions(row), "live",
+	    live_version(row), "running", running(row), "state", plan_state_name(row->state),
+	    "reason", row->reason, "agents", row->agents);
+}
+
+static void
+print_json(const struct pass *p, const struct rows *rows)
+{
+	json_auto_t *apps = json_array(), *doc = NULL;
+	AUTO_FREE char *text = NULL;
+
+	for (size_t i = 0; i < rows->n; i++)
+		(void)json_array_append_new(apps, row_json(&rows->v[i]));
+	doc = json_pack("{s:s,s:O}", "node", p->intent.node, "apps", apps);
+	text = json_dumps(doc, JSON_INDENT(2));
+	printf("%s\n", text);
+}
+
+enum { COLUMNS = 8 };
+
+static void
+row_cells(const struct row *row, struct strv *cells)
+{
+	AUTO_STRV struct strv intended = { 0 }, prepared = { 0 };
+	const char *live = live_version(row);
+	char safe[1024] = "";
+
+	for (size_t i = 0; i < row->app->nversions; i++) {
+		const struct intent_version *v = &row->app->versions[i];
+
+		strv_add(&intended, xasprintf("%s%s", v->id, v->active ? "*" : ""));
+		if (row->seen->installs.there != NULL && row->seen->installs.there[i])
+			strv_add(&prepared, xstrdup(v->id));
+	}
+	if (row->reason != NULL)
+		log_escape(safe, sizeof safe, row->reason);
+	strv_add(cells, xstrdup(row->app->name));
+	strv_add(cells, xstrdup(row->app->cluster ? row->app->cluster : "-"));
+	strv_add(cells, intended.n ? strv_join(&intended, ",") : xstrdup("-"));
+	strv_add(cells, prepared.n ? strv_join(&prepared, ",") : xstrdup("-"));
+	strv_add(cells, xstrdup(live ? live : "-"));
+	strv_add(cells, xstrdup(running(row)));
+	strv_add(cells, xstrdup(plan_state_name(row->state)));
+	strv_add(cells, xstrdup(safe));
+}
+
+static void
+print_table(const struct rows *rows)
+{
+	static const char *const heads[COLUMNS] = { "APP", "CLUSTER", "INTENDED", "PREPARED", "LIVE",
+		"RUNNING", "STATE", "REASON" };
+	AUTO_STRV struct strv cells = { 0 };
+	int width[COLUMNS] = { 0 };
+
+	for (int c = 0; c < COLUMNS; c++)
+		strv_add(&cells, xstrdup(heads[c]));
+	for (size_t i = 0; i < rows->n; i++)
+		row_cells(&rows->v[i], &cells);
+	for (size_t i = 0; i < cells.n; i++)
+		if ((int)strlen(cells.items[i]) > width[i % COLUMNS])
+			width[i % COLUMNS] = (int)strlen(cells.items[i]);
+	for (size_t i = 0; i < cells.n; i++) {
+		if (i % COLUMNS == COLUMNS - 1)
+			printf("%s\n", cells.items[i]);
+		else
+			printf("%-*s  ", width[i % COLUMNS], cells.items[i]);
+	}
+}
+
+/* "slug" or "slug/production", of those that were named; none were: all. */
+static int
+is_named(const struct intent_app *app, const struct strv *names)
+{
+	if (names->n == 0)
+		return 1;
+	for (size_t i = 0; i < names->n; i++) {
+		const char *name = names->items[i];
+		size_t n = strcspn(name, "/");
+
+		if (strlen(app->name) == n && memcmp(app->name, name, n) == 0 &&
+		    (name[n] == '\0' ||
+			(app->cluster != NULL && strcmp(app->cluster, name + n + 1) == 0)))
+			return 1;
+	}
+	return 0;
+}
+
+/* The settings of one agent: what the command line said, then its section of pp.conf. */
+static int
+agent_settings(const struct agent *agent, const struct settings *given, struct settings *own,
+    struct err *e)
+{
+	AUTO_STRV struct strv sections = { 0 };
+
+	agent_sections(&sections);
+	settings_add(own, pass_settings);
+	settings_add(own, agent->settings);
+	settings_copy(own, given);
+	return settings_load(own, agent->name, &sections, e);
+}
+
+static int
+observe_all(struct pass *p, const struct settings *given, struct settings *own, int *seen,
+    struct err *e)
+{
+	for (size_t k = 0; agents[k] != NULL; k++) {
+		struct err why = ERR_INIT;
+
+		if (agent_settings(agents[k], given, &own[k], e) < 0)
+			return -1;
+		p->settings = &own[k];
+		seen[k] = agents[k]->observe(p, &why) == 0;
+		if (!seen[k])
+			log_warn("%s: its part is left out: %s", agents[k]->name, why.msg);
+	}
+	return 0;
+}
+
+static int
+print_rows(const struct pass *p, const struct rows *all, const struct strv *names,
+    const char *format)
+{
+	struct rows rows = { xcalloc(all->n, sizeof *rows.v), 0 };
+	int code = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct row *row = &all->v[i];
+
+		/* A gone app of which nothing is left is not worth a line. */
+		if (!is_named(row->app, names) ||
+		    (row->app->certainty == INTENT_GONE && row->state == PLAN_CONVERGED))
+			continue;
+		rows.v[rows.n++] = *row;
+		if (row->state == PLAN_FAILED || row->state == PLAN_HELD)
+			code = 1;
+	}
+	if (strcmp(format, "json") == 0)
+		print_json(p, &rows);
+	else
+		print_table(&rows);
+	free(rows.v);
+	return code;
+}
+
+static int
+show(const struct settings *given, const struct strv *names, const char *format, struct err *e)
+{
+	struct settings own[AGENTS_MAX] = { { { 0 }, { { 0 } }, 0 } };
+	struct plan plans[AGENTS_MAX] = { { 0 } };
+	int seen[AGENTS_MAX] = { 0 }, r;
+	struct rows rows = { 0 };
+	struct pass p;
+
+	r = pass_open(&p, given, 0, e);
+	if (r == 0)
+		r = pass_read(&p, INTENT_OWNERS, e);
+	if (r == 0)
+		r = observe_all(&p, given, own, seen, e);
+	for (size_t k = 0; r == 0 && agents[k] != NULL; k++) {
+		p.settings = &own[k];
+		if (!seen[k])
+			continue;
+		agents[k]->plan(&p, &plans[k]);
+		add_plan(&rows, agents[k], &plans[k]);
+	}
+	if (r == 0)
+		r = print_rows(&p, &rows, names, format);
+	for (size_t k = 0; agents[k] != NULL; k++) {
+		plan_release(&plans[k]);
+		settings_release(&own[k]);
+	}
+	for (size_t i = 0; i < rows.n; i++) {
+		free(rows.v[i].reason);
+		json_decref(rows.v[i].agents);
+	}
+	free(rows.v);
+	pass_release(&p);
+	return r;
+}
+
+static int
+run(struct settings *settings, int argc, char **argv, struct err *e)
+{
+	const struct setting *tables[] = { status_settings, pass_settings, NULL };
+	AUTO_STRV struct strv operands = { 0 }, sections = { 0 };
+	const char *format;
+	int64_t timeout;
+
+	agent_sections(&sections);
+	settings_add(settings, status_settings);
+	settings_add(settings, pass_settings);
+	for (size_t k = 0; agents[k] != NULL; k++)
+		settings_add(settings, agents[k]->settings);
+	if (settings_parse(settings, argc, argv, 0, &operands, e) < 0)
+		return -1;
+	if (settings_flag(settings, "help"))
+		return cmd_usage("status [APP[/CLUSTER] ...]", tables);
+	format = settings_text(settings, "format");
+	if (format != NULL && strcmp(format, "table") != 0 && strcmp(format, "json") != 0)
+		return err_set(e, ERR_USAGE, "--format=%s: write table or json", format);
+	if (settings_load(settings, NULL, &sections, e) < 0)
+		return -1;
+	log_set_verbose(settings_flag(settings, "verbose"));
+	timeout = settings_duration(settings, "timeout", 0);
+	if (timeout > 0)
+		clock_set_deadline(timeout);
+	return show(settings, &operands, format != NULL ? format : "table", e);
+}
+
+int
+cmd_status(int argc, char **argv)
+{
+	struct settings settings = { 0 };
+	struct err e = ERR_INIT;
+	int r = run(&settings, argc, argv, &e);
+
+	settings_release(&settings);
+	return r < 0 ? cmd_fail("status", &e) : r;
+}

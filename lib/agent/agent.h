@@ -1,0 +1,216 @@
+/*
+ * An agent: observe, plan, apply; and the pass that carries it over one node.
+ *
+ *   observe   reads the agent's slice of the node into pass->seen, changes nothing
+ *   plan      pure: (intended, observed) -> an ordered list of steps, each with a reason
+ *   apply     carries out one step; idempotent; safe to be killed in
+ *
+ * `pp converge` is observe, plan, apply; --dry-run prints the plan; `pp status` is observe and plan of
+ * all agents. HACKING.md says how to add one.
+ */
+#ifndef PP_AGENT_H
+#define PP_AGENT_H
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/base/settings.h"
+#include "lib/intent/intent.h"
+#include "lib/service/supervisor.h"
+#include "lib/sys/state.h"
+
+/* ---- observed ---- */
+
+/** The preparer's slice: which versions are installed. */
+struct seen_installs {
+	unsigned char *there; /* parallel to the intended app->versions */
+	struct strv leftovers; /* staging directories of this app whose run is gone */
+	char *fault;          /* why that could not be told; NULL: it could */
+};
+
+/** setlive's slice: what is live, what runs, and whether it is as intended. */
+struct seen_live {
+	char *current, *last;      /* what the links point at; NULL: none */
+	int prepared;              /* the active version's install is there */
+	int launches;              /* and it has a bin/launch */
+	struct strv wanted;        /* the services it is to have */
+	struct strv present;       /* the services that pp has defined for the app */
+	int defined;               /* the definitions of `wanted` are as they should be */
+	int same_config;           /* user_config.json is as intended */
+	enum service_state wanted_state; /* the least of the wanted services' */
+	int any_up;                /* some service of the app runs */
+	struct user user;          /* whom it runs as */
+	struct supervisor supervisor;
+	char *fault;
+};
+
+/** The firewall's slice: the app's ports as they are opened. */
+struct seen_ports {
+	int same;    /* as intended */
+	int present; /* pp has something here for this app */
+	char *fault;
+};
+
+/** The sudoers slice. */
+struct seen_sudoers {
+	int same, present;
+	char *fault;
+};
+
+/** What was seen of one app; each agent fills its own part. */
+struct seen {
+	struct seen_installs installs;
+	struct seen_live live;
+	struct seen_ports ports;
+	struct seen_sudoers sudoers;
+};
+
+/* ---- planned ---- */
+
+enum plan_state {
+	PLAN_CONVERGED, /* nothing to do */
+	PLAN_PENDING,   /* there are steps */
+	PLAN_WAITING,   /* for a precondition; not an error */
+	PLAN_HELD,      /* in doubt: nothing is changed, and somebody should look */
+	PLAN_FAILED,    /* it cannot be told what to do, or the last try failed */
+};
+
+/** One thing to do. `kind` is the agent's own. */
+struct step {
+	int kind;
+	char *subject; /* what it is done to: a version, a link's target; may be NULL */
+	char *text;    /* for people: "flip current to installs/slug_abc" */
+	char *reason;  /* "the active version is abc" */
+};
+
+/** What is to be done for one app, or for the node as a whole where app is NULL. */
+struct app_plan {
+	const struct intent_app *app;
+	struct seen *seen;
+	enum plan_state state;
+	char *reason; /* of the state; NULL: goes without saying */
+	struct step *steps;
+	size_t nsteps;
+};
+
+struct plan {
+	struct app_plan *apps;
+	size_t n;
+};
+
+/** Add an entry for an app (NULL: the node). Borrowed until the next one is added. */
+struct app_plan *plan_add(struct plan *plan, const struct intent_app *app, struct seen *seen);
+
+/** Add a step. `subject` is copied; the text is formatted; `reason` is copied. */
+void plan_step(struct app_plan *plan, int kind, const char *subject, const char *reason,
+    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/** Say what state it is in, and why. */
+void plan_say(struct app_plan *plan, enum plan_state state, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/**
+ * The cases that are the same for every agent: an intent that cannot be read or is doubted, a slice
+ * that could not be observed.
+ * Returns: 1 and the state is said; 0 where the agent must decide itself.
+ */
+int plan_common(struct app_plan *plan, const char *fault);
+
+/** Free what a plan holds. */
+void plan_release(struct plan *plan);
+
+/** "converged", "pending", "waiting", "held", "failed". */
+const char *plan_state_name(enum plan_state state);
+
+/* ---- a pass ---- */
+
+struct pass {
+	const struct settings *settings;
+	struct store *store;
+	struct state state;
+	char *state_path;
+	const struct strv *only; /* apps of --app; empty: all */
+	struct intent_node intent;
+	struct seen *seen;       /* parallel to intent.apps */
+	int refresh_pending;     /* iptables: the program has yet to be told of a change */
+};
+
+struct agent {
+	const char *name, *summary;
+	int reads; /* INTENT_OWNERS or 0 */
+	const struct setting *settings;
+	int (*observe)(struct pass *, struct err *);
+	void (*plan)(const struct pass *, struct plan *);
+	int (*apply)(struct pass *, const struct app_plan *, const struct step *, struct err *);
+};
+
+/** All agents, in the order in which `pp status` asks them. Ends with a NULL name. */
+extern const struct agent *const agents[];
+
+/** The agent of that name; NULL if there is none. */
+const struct agent *agent_find(const char *name);
+
+/** The settings that every pass knows: store, node, state-dir, app, ... */
+extern const struct setting pass_settings[];
+
+/** The settings' sections of pp.conf: the agents' names. Owns: the caller releases. */
+void agent_sections(struct strv *sections);
+
+/**
+ * Open the store and the state directory, and find out the node's name.
+ *
+ * Effect:  the state directory is made if `write`; the store is not contacted yet.
+ * Returns: 0; -1 with *e set. Release either way.
+ */
+int pass_open(struct pass *p, const struct settings *settings, int write, struct err *e);
+
+/** Read the intent of this node, and make room for what is to be seen. */
+int pass_read(struct pass *p, int reads, struct err *e);
+
+/**
+ * Tell which apps have something in the agent's slice. Those that the list does not have are asked
+ * of the store one by one and added to the intent, gone or doubted. For observe().
+ */
+void pass_leftovers(struct pass *p, const struct strv *apps);
+
+/** A default place: below the state directory. Owns: the caller frees. */
+char *pass_place(const struct pass *p, const char *name);
+
+/** A directory setting; where it is not set, `as_root` as root, else below the state directory. */
+char *pass_dir(const struct pass *p, const char *setting, const char *as_root);
+
+/** Free what a pass holds. */
+void pass_release(struct pass *p);
+
+/** What became of a run. */
+struct pass_result {
+	int changed, failed, waiting;
+};
+
+/**
+ * One pass of an agent: observe, plan, apply, logging what happens. With the setting dry-run the
+ * plan goes to stdout instead.
+ * Returns: 0 and *result; -1 with *e set where nothing could be done at all.
+ */
+int pass_run(struct pass *p, const struct agent *agent, struct pass_result *result,
+    struct err *e);
+
+/* ---- the agents, for the table and for tests of their plans ---- */
+
+extern const struct agent agent_preparer, agent_setlive, agent_iptables, agent_sudoers;
+
+/** setlive's plan for one app. Pure. */
+void setlive_plan_app(const struct intent_app *app, const struct seen_live *seen,
+    struct app_plan *plan);
+
+/** setlive's steps. */
+enum setlive_step {
+	LIVE_STOP,      /* every service of the app */
+	LIVE_RETIRE,    /* and keep it stopped */
+	LIVE_REMOVE,    /* definitions that nobody wants */
+	LIVE_DEFINE,    /* write the definitions */
+	LIVE_CONFIG,    /* write user_config.json */
+	LIVE_LINK,      /* last, then current */
+	LIVE_START,     /* and wait until it stays up */
+};
+
+#endif

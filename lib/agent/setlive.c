@@ -1,0 +1,520 @@
+/*
+ * setlive: the active version is the one that is live and runs.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/agent/agent.h"
+#include "lib/base/log.h"
+#include "lib/fs/file.h"
+
+static const struct setting settings[] = {
+	{ "runit", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "the directory runsvdir watches" },
+	{ "runit-stage", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "where service directories are kept" },
+	{ "config", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "servicebuilder's directory; implies it" },
+	{ "supervisor", 0, SETTING_TEXT, SETTING_ANYWHERE, "NAME", "runit (default) or servicebuilder" },
+	{ 0 },
+};
+
+/* ---- observe ---- */
+
+static int
+choose_supervisor(const struct pass *p, const char *stated, struct supervisor *s, struct err *e)
+{
+	const char *config = settings_text(p->settings, "config");
+	const char *given = settings_text(p->settings, "supervisor");
+	const char *name = stated != NULL ? stated :
+	    given != NULL ? given : config != NULL ? "servicebuilder" : "runit";
+
+	s->ops = supervisor_find(name);
+	if (s->ops == NULL)
+		return err_set(e, ERR_CONFIG, "supervisor \"%s\": write runit or servicebuilder", name);
+	s->scan = pass_dir(p, "runit", "/etc/service");
+	s->stage = pass_dir(p, "runit-stage", NULL);
+	if (s->ops == &supervisor_servicebuilder)
+		s->config = pass_dir(p, "config", "/etc/servicebuilder.d");
+	return 0;
+}
+
+static void
+supervisor_release(struct supervisor *s)
+{
+	free(s->scan);
+	free(s->stage);
+	free(s->config);
+	*s = (struct supervisor){ 0 };
+}
+
+/* Is this backend the default here, or stated by an app of this node? */
+static int
+is_in_use(const struct pass *p, const struct supervisor_ops *ops, const struct supervisor *standard)
+{
+	if (standard->ops == ops)
+		return 1;
+	for (size_t i = 0; i < p->intent.napps; i++)
+		if (p->intent.apps[i].supervisor != NULL &&
+		    strcmp(p->intent.apps[i].supervisor, ops->name) == 0)
+			return 1;
+	return 0;
+}
+
+/* Note which app has which services; one whose intent says nothing has them under this backend. */
+static int
+take_services(struct pass *p, const struct supervisor *s, const struct strv *services,
+    const struct strv *apps, struct err *e)
+{
+	pass_leftovers(p, apps);
+	for (size_t i = 0; i < services->n; i++) {
+		const struct intent_app *app = intent_find(&p->intent, apps->items[i]);
+		struct seen_live *seen;
+
+		if (app == NULL)
+			continue;
+		seen = &p->seen[app - p->intent.apps].live;
+		if (!strv_has(&seen->present, services->items[i]))
+			strv_add(&seen->present, xstrdup(services->items[i]));
+		if (app->certainty != INTENT_STATED && seen->supervisor.ops == NULL &&
+		    choose_supervisor(p, s->ops->name, &seen->supervisor, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+observe_backend(struct pass *p, const struct supervisor_ops *ops, struct err *e)
+{
+	AUTO_STRV struct strv services = { 0 }, apps = { 0 };
+	struct supervisor s = { 0 };
+	int r = choose_supervisor(p, ops->name, &s, e);
+
+	if (r == 0)
+		r = supervisor_list(&s, &services, &apps, e);
+	if (r == 0)
+		r = take_services(p, &s, &services, &apps, e);
+	supervisor_release(&s);
+	return r;
+}
+
+/* What pp has defined on this node, under each backend that is in use here. */
+static int
+observe_present(struct pass *p, struct err *e)
+{
+	static const struct supervisor_ops *const all[] = { &supervisor_runit,
+		&supervisor_servicebuilder };
+	struct supervisor standard = { 0 };
+	int r = choose_supervisor(p, NULL, &standard, e);
+
+	for (size_t i = 0; r == 0 && i < MEM_COUNT(all); i++)
+		if (is_in_use(p, all[i], &standard))
+			r = observe_backend(p, all[i], e);
+	supervisor_release(&standard);
+	return r;
+}
+
+/* user_config as it is put on the node: what the app asked for, or an empty object. */
+static char *
+render_user_config(const struct intent_app *app)
+{
+	AUTO_FREE char *text = app->user_config == NULL ? xstrdup("{}") :
+	    json_dumps(app->user_config, JSON_INDENT(2) | JSON_SORT_KEYS);
+
+	return xasprintf("%s\n", text);
+}
+
+static struct file_attr
+user_config_attr(const struct user *user)
+{
+	return (struct file_attr){ 0640, user->self ? FILE_KEEP : user->uid,
+		user->self ? FILE_KEEP : user->gid };
+}
+
+static int
+observe_user_config(const struct intent_app *app, int base, struct seen_live *seen, struct err *e)
+{
+	AUTO_FREE char *text = render_user_config(app);
+	struct file_attr attr = user_config_attr(&seen->user);
+	int missing, same;
+	AUTO_CLOSE int dir = dir_open_at(base, "config", &missing, e);
+
+	if (dir < 0 && !missing)
+		return -1;
+	/* Nothing asked for and nothing there is the same thing. */
+	if (dir < 0) {
+		e->class = ERR_NONE;
+		seen->same_config = app->user_config == NULL;
+		return 0;
+	}
+	same = file_same(dir, "user_config.json", text, strlen(text), &attr, e);
+	if (same == 0 && app->user_config == NULL)
+		same = faccessat(dir, "user_config.json", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+	seen->same_config = same == 1;
+	return same < 0 ? -1 : 0;
+}
+
+static int
+observe_install(const struct intent_app *app, int base, struct seen_live *seen, struct err *e)
+{
+	const struct intent_version *active = intent_active(app);
+	AUTO_FREE char *path = NULL;
+	AUTO_CLOSE int install = -1;
+
+	if (active == NULL)
+		return 0;
+	path = xasprintf("installs/%s_%s", app->name, active->id);
+	install = openat(base, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (install < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "open %s/%s", app->basedir, path);
+	seen->prepared = 1;
+	if (service_names(install, app->name, &seen->wanted, e) < 0)
+		return err_wrap(e, "%s/%s", app->basedir, path);
+	seen->launches = seen->wanted.n > 0;
+	return 0;
+}
+
+/* A link's target below basedir; the prototype wrote absolute ones. */
+static char *
+read_link_below(const char *basedir, int base, const char *name, struct err *e)
+{
+	char *target = link_read(base, name, e);
+	size_t n = strlen(basedir);
+
+	if (target != NULL && strncmp(target, basedir, n) == 0 && target[n] == '/')
+		memmove(target, target + n + 1, strlen(target + n + 1) + 1);
+	return target;
+}
+
+static int
+observe_links(const char *basedir, int base, struct seen_live *seen, struct err *e)
+{
+	seen->current = read_link_below(basedir, base, "current", e);
+	if (e->class == ERR_NONE)
+		seen->last = read_link_below(basedir, base, "last", e);
+	return e->class == ERR_NONE ? 0 : err_wrap(e, "%s", basedir);
+}
+
+static struct service_spec
+spec_of(const struct pass *p, const struct intent_app *app, const struct seen_live *seen)
+{
+	const struct intent_version *active = intent_active(app);
+
+	return (struct service_spec){ .app = app->name, .cluster = app->cluster,
+		.node = p->intent.node, .version = active ? active->id : "",
+		.basedir = app->basedir, .port = app->nports ? app->ports[0].first : 0,
+		.user = &seen->user, .services = &seen->wanted };
+}
+
+static int
+observe_definition(const struct pass *p, const struct intent_app *app, struct seen_live *seen,
+    struct err *e)
+{
+	struct service_spec spec = spec_of(p, app, seen);
+	int same;
+
+	if (!seen->launches)
+		return 0;
+	same = supervisor_same(&seen->supervisor, &spec, e);
+	seen->defined = same == 1;
+	return same < 0 ? -1 : 0;
+}
+
+static int
+observe_app(const struct pass *p, const struct intent_app *app, struct seen_live *seen,
+    struct err *e)
+{
+	AUTO_CLOSE int base = -1;
+
+	if (app->certainty != INTENT_STATED)
+		return 0;
+	if (choose_supervisor(p, app->supervisor, &seen->supervisor, e) < 0)
+		return -1;
+	if (user_of_app(app->runas, app->name, &seen->user, e) < 0)
+		return -1;
+	base = open(app->basedir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (base < 0 && errno == ENOENT)
+		return 0;
+	if (base < 0)
+		return err_sys(e, "open %s", app->basedir);
+	if (observe_links(app->basedir, base, seen, e) < 0 ||
+	    observe_install(app, base, seen, e) < 0 ||
+	    observe_user_config(app, base, seen, e) < 0)
+		return -1;
+	return observe_definition(p, app, seen, e);
+}
+
+/* All services of all apps, so that one sv can be asked. */
+static int
+observe_states(struct pass *p, struct err *e)
+{
+	AUTO_STRV struct strv services = { 0 };
+	AUTO_FREE enum service_state *states = NULL;
+	struct supervisor s = { 0 };
+	size_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < p->intent.napps; i++) {
+		const struct seen_live *seen = &p->seen[i].live;
+
+		for (size_t k = 0; k < seen->present.n; k++)
+			strv_add(&services, xstrdup(seen->present.items[k]));
+	}
+	if (services.n == 0)
+		return 0;
+	states = xcalloc(services.n, sizeof *states);
+	if (choose_supervisor(p, NULL, &s, e) < 0 || sv_status(&s, &services, states, e) < 0)
+		r = -1;
+	supervisor_release(&s);
+	for (size_t i = 0; r == 0 && i < p->intent.napps; i++) {
+		struct seen_live *seen = &p->seen[i].live;
+		size_t up = 0;
+
+		seen->wanted_state = SERVICE_UP;
+		for (size_t k = 0; k < seen->present.n; k++, at++) {
+			seen->any_up |= states[at] == SERVICE_UP;
+			if (!strv_has(&seen->wanted, seen->present.items[k]))
+				continue;
+			up++;
+			if (states[at] < seen->wanted_state)
+				seen->wanted_state = states[at];
+		}
+		if (up < seen->wanted.n || up == 0)
+			seen->wanted_state = SERVICE_ABSENT;
+	}
+	return r;
+}
+
+static int
+observe(struct pass *p, struct err *e)
+{
+	if (observe_present(p, e) < 0)
+		return -1;
+	for (size_t i = 0; i < p->intent.napps; i++) {
+		struct err why = ERR_INIT;
+
+		if (observe_app(p, &p->intent.apps[i], &p->seen[i].live, &why) < 0)
+			p->seen[i].live.fault = xstrdup(why.msg);
+	}
+	return observe_states(p, e);
+}
+
+/* ---- plan ---- */
+
+/* Services that pp has defined for the app and that are not wanted any more. */
+static int
+has_unwanted(const struct seen_live *seen)
+{
+	for (size_t i = 0; i < seen->present.n; i++)
+		if (!strv_has(&seen->wanted, seen->present.items[i]))
+			return 1;
+	return 0;
+}
+
+static void
+plan_gone(const struct seen_live *seen, struct app_plan *plan)
+{
+	static const char why[] = "the app is not assigned to this node any more";
+
+	if (seen->present.n == 0)
+		return;
+	plan_step(plan, LIVE_STOP, NULL, why, "stop its services");
+	plan_step(plan, LIVE_REMOVE, NULL, why, "remove its service definitions");
+}
+
+static void
+plan_stopped(const struct seen_live *seen, struct app_plan *plan)
+{
+	if (seen->any_up)
+		plan_step(plan, LIVE_RETIRE, NULL, "no version is active", "stop its services");
+	else
+		plan_say(plan, PLAN_CONVERGED, "No active version, skipping");
+}
+
+/* What keeps the live version from being as intended; NULL if nothing does. */
+static const char *
+why_restart(const char *target, const struct seen_live *seen)
+{
+	if (seen->current == NULL)
+		return "nothing is live yet";
+	if (strcmp(seen->current, target) != 0)
+		return "another version is live";
+	if (has_unwanted(seen))
+		return "it has services that it should not have";
+	if (seen->launches && !seen->defined)
+		return "the service definition differs";
+	if (!seen->same_config)
+		return "user_config differs";
+	return NULL;
+}
+
+void
+setlive_plan_app(const struct intent_app *app, const struct seen_live *seen, struct app_plan *plan)
+{
+	const struct intent_version *active = intent_active(app);
+	AUTO_FREE char *target = NULL;
+	const char *why;
+
+	if (plan_common(plan, seen->fault))
+		return;
+	if (app->certainty == INTENT_GONE) {
+		plan_gone(seen, plan);
+		return;
+	}
+	if (active == NULL) {
+		plan_stopped(seen, plan);
+		return;
+	}
+	if (!seen->prepared) {
+		plan_say(plan, PLAN_WAITING, "%s not prepared, skipping", active->id);
+		return;
+	}
+	target = xasprintf("installs/%s_%s", app->name, active->id);
+	why = why_restart(target, seen);
+	if (why == NULL && seen->launches && seen->wanted_state != SERVICE_UP) {
+		plan_step(plan, LIVE_START, NULL, "it is not running", "start %s", active->id);
+		return;
+	}
+	if (why == NULL) {
+		plan_say(plan, PLAN_CONVERGED, "already current, nothing to do");
+		return;
+	}
+	plan_step(plan, LIVE_STOP, NULL, why, "stop its services");
+	if (has_unwanted(seen))
+		plan_step(plan, LIVE_REMOVE, NULL, why, "remove unwanted service definitions");
+	if (seen->launches)
+		plan_step(plan, LIVE_DEFINE, NULL, why, "write its service definition");
+	if (!seen->same_config)
+		plan_step(plan, LIVE_CONFIG, NULL, why, "write config/user_config.json");
+	plan_step(plan, LIVE_LINK, target, why, "point current at %s", target);
+	if (seen->launches)
+		plan_step(plan, LIVE_START, NULL, why, "start %s", active->id);
+}
+
+static void
+plan(const struct pass *p, struct plan *plan)
+{
+	for (size_t i = 0; i < p->intent.napps; i++)
+		setlive_plan_app(&p->intent.apps[i], &p->seen[i].live,
+		    plan_add(plan, &p->intent.apps[i], &p->seen[i]));
+}
+
+/* ---- apply ---- */
+
+static int
+stop_services(const struct intent_app *app, const struct seen_live *seen, int retire,
+    struct err *e)
+{
+	int64_t timeout = app->certainty == INTENT_STATED ? app->stop_timeout_ms :
+							    INTENT_STOP_TIMEOUT_MS;
+
+	log_change("%s: Stopping", app->name);
+	for (size_t i = 0; i < seen->present.n; i++) {
+		const char *service = seen->present.items[i];
+
+		if (retire && seen->supervisor.ops->disable(&seen->supervisor, service, e) < 0)
+			return -1;
+		if (sv_stop(&seen->supervisor, service, timeout, e) < 0)
+			return err_wrap(e, "Could not stop %s", service);
+	}
+	return 0;
+}
+
+static int
+remove_services(const struct intent_app *app, const struct seen_live *seen, struct err *e)
+{
+	AUTO_STRV struct strv unwanted = { 0 };
+
+	for (size_t i = 0; i < seen->present.n; i++)
+		if (!strv_has(&seen->wanted, seen->present.items[i]))
+			strv_add(&unwanted, xstrdup(seen->present.items[i]));
+	log_change("%s: Removing service", app->name);
+	return supervisor_remove(&seen->supervisor, app->name, &unwanted, e);
+}
+
+static int
+define_services(const struct pass *p, const struct intent_app *app, const struct seen_live *seen,
+    struct err *e)
+{
+	struct service_spec spec = spec_of(p, app, seen);
+
+	log_change("%s: %s", app->name, seen->supervisor.ops->configuring);
+	return supervisor_define(&seen->supervisor, &spec, e);
+}
+
+static int
+write_user_config(const struct intent_app *app, const struct seen_live *seen, struct err *e)
+{
+	AUTO_FREE char *text = render_user_config(app);
+	AUTO_FREE char *path = xasprintf("%s/config", app->basedir);
+	struct file_attr attr = user_config_attr(&seen->user);
+	AUTO_CLOSE int dir = -1;
+
+	log_change("%s: Writing user_config", app->name);
+	if (dir_make(path, 0755, e) < 0)
+		return -1;
+	dir = dir_open(path, e);
+	return dir < 0 ? -1 : file_write(dir, "user_config.json", text, strlen(text), &attr, e);
+}
+
+static int
+flip_links(const struct intent_app *app, const struct seen_live *seen, const char *target,
+    struct err *e)
+{
+	AUTO_CLOSE int base = dir_open(app->basedir, e);
+
+	log_change("%s: Symlinking", app->name);
+	if (base < 0)
+		return -1;
+	if (seen->current != NULL && strcmp(seen->current, target) != 0 &&
+	    link_flip(base, "last", seen->current, e) < 0)
+		return err_wrap(e, "%s", app->basedir);
+	return link_flip(base, "current", target, e) < 0 ? err_wrap(e, "%s", app->basedir) : 0;
+}
+
+static int
+start_services(const struct intent_app *app, const struct seen_live *seen, struct err *e)
+{
+	log_change("%s: Starting", app->name);
+	for (size_t i = 0; i < seen->wanted.n; i++)
+		if (seen->supervisor.ops->enable(&seen->supervisor, seen->wanted.items[i], e) < 0)
+			return -1;
+	for (size_t i = 0; i < seen->wanted.n; i++)
+		if (sv_start(&seen->supervisor, seen->wanted.items[i], app->start_timeout_ms, e) < 0)
+			return err_wrap(e, "Could not start");
+	return 0;
+}
+
+static int
+apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct err *e)
+{
+	const struct seen_live *seen = &ap->seen->live;
+
+	switch ((enum setlive_step)step->kind) {
+	case LIVE_STOP:
+		return stop_services(ap->app, seen, 0, e);
+	case LIVE_RETIRE:
+		return stop_services(ap->app, seen, 1, e);
+	case LIVE_REMOVE:
+		return remove_services(ap->app, seen, e);
+	case LIVE_DEFINE:
+		return define_services(p, ap->app, seen, e);
+	case LIVE_CONFIG:
+		return write_user_config(ap->app, seen, e);
+	case LIVE_LINK:
+		return flip_links(ap->app, seen, step->subject, e);
+	case LIVE_START:
+		return start_services(ap->app, seen, e);
+	}
+	return err_set(e, ERR_FAIL, "unknown step %d", step->kind);
+}
+
+const struct agent agent_setlive = {
+	.name = "setlive",
+	.summary = "make the active version live, and keep it running",
+	.settings = settings,
+	.observe = observe,
+	.plan = plan,
+	.apply = apply,
+};

@@ -1,0 +1,278 @@
+/*
+ * runit, directly: <stage>/<service>/ with run and log/run, linked into the scan directory.
+ *
+ * The second line of run says that pp wrote it and for which app; nothing without it is touched.
+ * The link is made when the service is started, so a definition alone starts nothing.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/fs/file.h"
+#include "lib/service/supervisor.h"
+#include "lib/sys/run.h"
+
+#define MARK "# Written by pp for "
+#define RUN_MAX 65536
+
+static const struct file_attr script = { 0755, FILE_KEEP, FILE_KEEP };
+static const char log_run[] = "#!/bin/sh\nexec svlogd -tt ./main\n";
+
+static char *
+render_run(const struct service_spec *spec, const char *service)
+{
+	AUTO_FREE char *launch = service_launch(spec, service), *command = service_quote(launch);
+	AUTO_FREE char *dir = xasprintf("%s/current", spec->basedir), *cwd = service_quote(dir);
+	AUTO_FREE char *config = xasprintf("%s/config/user_config.json", spec->basedir);
+	AUTO_FREE char *config_word = service_quote(config);
+	AUTO_BUF struct buf out = { 0 };
+	char *text;
+
+	buf_printf(&out, "#!/bin/sh\n" MARK "%s, which writes it again where it differs.\n",
+	    spec->app);
+	buf_printf(&out, "exec 2>&1\ncd %s || exit 1\nexec env -i \\\n", cwd);
+	buf_printf(&out, "\tPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\\n");
+	buf_printf(&out, "\tPP_APP=%s PP_VERSION=%s PP_CLUSTER=%s PP_NODE=%s \\\n", spec->app,
+	    spec->version, spec->cluster, spec->node);
+	buf_printf(&out, "\tPP_USER_CONFIG=%s \\\n", config_word);
+	if (spec->port > 0)
+		buf_printf(&out, "\tPORT=%d \\\n", spec->port);
+	buf_printf(&out, "\t%s%s%s%s\n", spec->user->self ? "" : "chpst -u ",
+	    spec->user->self ? "" : spec->user->name, spec->user->self ? "" : " ", command);
+	text = out.data;
+	out.data = NULL;
+	return text;
+}
+
+/* For which app pp wrote this service's run; NULL, *e clear, where it is not pp's. */
+static char *
+owner_of(int stage, const char *service, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/run", service);
+	AUTO_BUF struct buf text = { 0 };
+	const char *line;
+	struct stat st;
+
+	if (fstatat(stage, service, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
+	    file_read(stage, path, RUN_MAX, &text, e) != 0)
+		return NULL;
+	line = strchr(text.data, '\n');
+	if (line == NULL || strncmp(line + 1, MARK, strlen(MARK)) != 0)
+		return NULL;
+	line += 1 + strlen(MARK);
+	return xmemdup(line, strcspn(line, ",\n"));
+}
+
+/* The stage directory; -1 with *missing where there is none yet. */
+static int
+open_stage(const struct supervisor *s, int *missing, struct err *e)
+{
+	int fd = open(s->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*missing = fd < 0 && errno == ENOENT;
+	return fd < 0 ? err_sys(e, "open %s", s->stage) : fd;
+}
+
+static int
+runit_list(const struct supervisor *s, struct strv *services, struct strv *apps, struct err *e)
+{
+	AUTO_STRV struct strv names = { 0 };
+	int missing;
+	AUTO_CLOSE int stage = open_stage(s, &missing, e);
+
+	if (stage < 0)
+		return missing ? 0 : -1;
+	if (dir_list(stage, &names, e) < 0)
+		return err_wrap(e, "%s", s->stage);
+	for (size_t i = 0; i < names.n; i++) {
+		struct err why = ERR_INIT;
+		char *app = names.items[i][0] == '.' ? NULL : owner_of(stage, names.items[i], &why);
+
+		if (why.class != ERR_NONE) {
+			*e = why;
+			return err_wrap(e, "%s/%s", s->stage, names.items[i]);
+		}
+		if (app == NULL)
+			continue;
+		strv_add(services, xstrdup(names.items[i]));
+		strv_add(apps, app);
+	}
+	return 0;
+}
+
+static int
+check_not_foreign(const struct supervisor *s, int stage, const char *app, const char *service,
+    struct err *e)
+{
+	struct err why = ERR_INIT;
+	struct stat st, run;
+	AUTO_FREE char *owner = NULL, *path = xasprintf("%s/run", service);
+
+	if (fstatat(stage, service, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "stat %s/%s", s->stage, service);
+	/* A run that was killed may have left the directory without its run. */
+	if (S_ISDIR(st.st_mode) && fstatat(stage, path, &run, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    errno == ENOENT)
+		return 0;
+	owner = owner_of(stage, service, &why);
+	if (owner == NULL || strcmp(owner, app) != 0)
+		return err_set(e, ERR_FAIL, "%s/%s is in the way: pp did not make it for %s; move "
+		    "it away", s->stage, service, app);
+	return 0;
+}
+
+static int
+same_service(int stage, const struct service_spec *spec, const char *service, struct err *e)
+{
+	AUTO_FREE char *run = render_run(spec, service), *path = xasprintf("%s/run", service);
+	AUTO_FREE char *log_path = xasprintf("%s/log/run", service);
+	AUTO_FREE char *down = xasprintf("%s/down", service);
+	int same;
+
+	/* Retired, so not as it should be for a service that is to run. */
+	if (faccessat(stage, down, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	same = file_same(stage, path, run, strlen(run), &script, e);
+
+	if (same != 1)
+		return same;
+	return file_same(stage, log_path, log_run, strlen(log_run), &script, e);
+}
+
+static int
+runit_same(const struct supervisor *s, const struct service_spec *spec, struct err *e)
+{
+	int missing;
+	AUTO_CLOSE int stage = open_stage(s, &missing, e);
+
+	if (stage < 0)
+		return missing ? 0 : -1;
+	for (size_t i = 0; i < spec->services->n; i++) {
+		int same;
+
+		if (check_not_foreign(s, stage, spec->app, spec->services->items[i], e) < 0)
+			return -1;
+		same = same_service(stage, spec, spec->services->items[i], e);
+		if (same != 1)
+			return same;
+	}
+	return 1;
+}
+
+static int
+define_service(const struct supervisor *s, const struct service_spec *spec, const char *service,
+    struct err *e)
+{
+	AUTO_FREE char *run = render_run(spec, service);
+	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
+	AUTO_FREE char *main_dir = xasprintf("%s/log/main", path), *log_dir = xasprintf("%s/log", path);
+	AUTO_CLOSE int dir = -1, log = -1;
+
+	if (dir_make(main_dir, 0755, e) < 0)
+		return -1;
+	dir = dir_open(path, e);
+	log = dir_open(log_dir, e);
+	if (dir < 0 || log < 0)
+		return -1;
+	/* log/run first: with run in place the service counts as defined. */
+	if (file_write(log, "run", log_run, strlen(log_run), &script, e) < 0)
+		return -1;
+	return file_write(dir, "run", run, strlen(run), &script, e);
+}
+
+static int
+runit_define(const struct supervisor *s, const struct service_spec *spec, struct err *e)
+{
+	AUTO_CLOSE int stage = -1;
+
+	if (dir_make(s->stage, 0755, e) < 0)
+		return -1;
+	stage = dir_open(s->stage, e);
+	if (stage < 0)
+		return -1;
+	for (size_t i = 0; i < spec->services->n; i++)
+		if (check_not_foreign(s, stage, spec->app, spec->services->items[i], e) < 0 ||
+		    define_service(s, spec, spec->services->items[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+/* Out of the scan directory, if what is there is our link. */
+static int
+unlink_service(const struct supervisor *s, const char *service, struct err *e)
+{
+	AUTO_FREE char *target = xasprintf("%s/%s", s->stage, service), *now = NULL;
+	AUTO_CLOSE int scan = open(s->scan, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (scan < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "open %s", s->scan);
+	now = link_read(scan, service, e);
+	if (now == NULL || strcmp(now, target) != 0)
+		return e->class == ERR_NONE ? 0 : -1;
+	return file_remove(scan, service, e);
+}
+
+static int
+runit_remove(const struct supervisor *s, const char *app, const struct strv *services,
+    struct err *e)
+{
+	int missing;
+	AUTO_CLOSE int stage = open_stage(s, &missing, e);
+
+	if (stage < 0)
+		return missing ? 0 : -1;
+	for (size_t i = 0; i < services->n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", s->scan, services->items[i]);
+		const char *argv[] = { "sv", "exit", path, NULL };
+		struct run run = { .argv = argv };
+		struct err ignored = ERR_INIT;
+
+		if (check_not_foreign(s, stage, app, services->items[i], e) < 0)
+			return -1;
+		/* runsv holds the directory until it is told to end, or runsvdir misses the link. */
+		(void)run_checked(&run, &ignored);
+		if (unlink_service(s, services->items[i], e) < 0 ||
+		    tree_remove(stage, services->items[i], e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+runit_enable(const struct supervisor *s, const char *service, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
+	AUTO_CLOSE int dir = dir_open(path, e), scan = -1;
+
+	if (dir < 0 || file_remove(dir, "down", e) < 0 || dir_make(s->scan, 0755, e) < 0)
+		return -1;
+	scan = dir_open(s->scan, e);
+	if (scan < 0)
+		return -1;
+	return link_flip(scan, service, path, e) < 0 ? err_wrap(e, "%s", s->scan) : 0;
+}
+
+/* Not started by runsvdir either, say after a reboot. */
+static int
+runit_disable(const struct supervisor *s, const char *service, struct err *e)
+{
+	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
+	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
+	AUTO_CLOSE int dir = dir_open(path, e);
+
+	return dir < 0 ? -1 : file_write(dir, "down", "", 0, &attr, e);
+}
+
+const struct supervisor_ops supervisor_runit = {
+	.name = "runit",
+	.configuring = "Configuring runit",
+	.list = runit_list,
+	.same = runit_same,
+	.define = runit_define,
+	.remove = runit_remove,
+	.enable = runit_enable,
+	.disable = runit_disable,
+};

@@ -1,0 +1,110 @@
+/*
+ * Supervisors: what keeps an app's services running on a node.
+ *
+ * An install's bin/launch is one service, named after the app; where it is a directory, each
+ * executable in it is one, <app>__<name>. A backend writes and removes definitions; starting, stopping
+ * and asking is sv's work for both, by the service's path in the scan directory.
+ */
+#ifndef PP_SUPERVISOR_H
+#define PP_SUPERVISOR_H
+
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/sys/user.h"
+
+/** What the services of one app are to be. All strings are borrowed. */
+struct service_spec {
+	const char *app, *cluster, *node, *version, *basedir;
+	int port;                    /* the first one, or 0 */
+	const struct user *user;
+	const struct strv *services; /* their names, sorted */
+};
+
+enum service_state {
+	SERVICE_ABSENT, /* nothing supervises it */
+	SERVICE_DOWN,
+	SERVICE_UP,
+};
+
+struct supervisor;
+
+struct supervisor_ops {
+	const char *name;
+	const char *configuring; /* the log's words when a definition is written */
+	int (*list)(const struct supervisor *, struct strv *services, struct strv *apps,
+	    struct err *);
+	int (*same)(const struct supervisor *, const struct service_spec *, struct err *);
+	int (*define)(const struct supervisor *, const struct service_spec *, struct err *);
+	int (*remove)(const struct supervisor *, const char *app, const struct strv *services,
+	    struct err *);
+	int (*enable)(const struct supervisor *, const char *service, struct err *);
+	int (*disable)(const struct supervisor *, const char *service, struct err *);
+};
+
+struct supervisor {
+	const struct supervisor_ops *ops;
+	char *scan;   /* the directory that runsvdir watches */
+	char *stage;  /* where service directories are kept */
+	char *config; /* servicebuilder's configuration directory; NULL for runit */
+};
+
+extern const struct supervisor_ops supervisor_runit;
+extern const struct supervisor_ops supervisor_servicebuilder;
+
+/** The backend of that name ("runit", "servicebuilder"); NULL if there is none. */
+const struct supervisor_ops *supervisor_find(const char *name);
+
+/**
+ * What pp has defined here: *services and *apps are of one length, each service with its app.
+ * Effect:  none; a directory that is not there holds nothing.
+ */
+int supervisor_list(const struct supervisor *s, struct strv *services, struct strv *apps,
+    struct err *e);
+
+/**
+ * Is what is defined just what the spec says? 1 or 0.
+ * Returns: -1 with *e set when that cannot be told, or something that pp did not make is in the way.
+ */
+int supervisor_same(const struct supervisor *s, const struct service_spec *spec, struct err *e);
+
+/** Write the definitions of the spec's services. They are stopped; nothing is started. */
+int supervisor_define(const struct supervisor *s, const struct service_spec *spec, struct err *e);
+
+/** Remove definitions of an app that pp made and nobody wants. They are stopped. */
+int supervisor_remove(const struct supervisor *s, const char *app, const struct strv *services,
+    struct err *e);
+
+/**
+ * What bin/launch of the install open at `install` makes: the services' names, sorted.
+ * Returns: 0, *services empty where there is no bin/launch; -1 with *e set (ERR_DATA).
+ */
+int service_names(int install, const char *app, struct strv *services, struct err *e);
+
+/** The command of a service: <basedir>/current/bin/launch[/<name>]. Owns: the caller frees. */
+char *service_launch(const struct service_spec *spec, const char *service);
+
+/** Text as one word of a shell. Owns: the caller frees. */
+char *service_quote(const char *text);
+
+/**
+ * The states of services, by one `sv status`.
+ * Returns: 0 and states[i] of each; -1 with *e set.
+ */
+int sv_status(const struct supervisor *s, const struct strv *services, enum service_state *states,
+    struct err *e);
+
+/**
+ * Start a service and wait until it has stayed up for two seconds, at most `timeout_ms`.
+ * Returns: 0; -1 with *e set: not supervised, or it does not stay up.
+ */
+int sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e);
+
+/**
+ * Stop a service and wait until it is down; what ignores that for `timeout_ms` is killed.
+ * Returns: 0, also where nothing supervises it; -1 with *e set: it is to run on, as it did before.
+ */
+int sv_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e);
+
+#endif

@@ -1,0 +1,201 @@
+/*
+ * Driving services by sv(8), which both backends have in common.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/service/supervisor.h"
+#include "lib/sys/run.h"
+
+#define STATUS_AT_ONCE 256       /* services asked of one sv */
+#define UNWATCHED_MS 12000       /* runsvdir looks every 5 s */
+#define UP_SECONDS 2             /* what was up for so long is running, not just restarted */
+#define KILL_WAIT "7"            /* seconds sv waits for the effect of a kill */
+#define SLACK_MS 5000            /* what sv may take beyond its own time-out */
+#define POLL_MS 200
+
+struct answer {
+	enum service_state state;
+	long seconds; /* for how long */
+	int unwatched; /* no runsv is there to ask */
+};
+
+static char *
+path_of(const struct supervisor *s, const char *service)
+{
+	return xasprintf("%s/%s", s->scan, service);
+}
+
+/*
+ * One line of `sv status`: "run: PATH: (pid 12) 34s; run: log: ...", "down: PATH: 3s, normally up",
+ * "finish: PATH: ...", "fail: PATH: unable to ...", "warning: PATH: ...".
+ */
+static int
+parse_line(const char *line, const char *path, struct answer *a)
+{
+	static const struct {
+		const char *word;
+		enum service_state state;
+		int unwatched;
+	} words[] = { { "run: ", SERVICE_UP, 0 }, { "down: ", SERVICE_DOWN, 0 },
+		{ "finish: ", SERVICE_DOWN, 0 }, { "fail: ", SERVICE_ABSENT, 1 },
+		{ "warning: ", SERVICE_ABSENT, 1 } };
+	size_t n = strlen(path);
+
+	for (size_t i = 0; i < MEM_COUNT(words); i++) {
+		size_t len = strlen(words[i].word);
+		const char *rest = line + len;
+
+		if (strncmp(line, words[i].word, len) != 0 || strncmp(rest, path, n) != 0 ||
+		    rest[n] != ':')
+			continue;
+		a->state = words[i].state;
+		a->unwatched = words[i].unwatched;
+		a->seconds = 0;
+		if (sscanf(rest + n, ": (pid %*d) %lds", &a->seconds) != 1)
+			(void)sscanf(rest + n, ": %lds", &a->seconds);
+		return 0;
+	}
+	return -1;
+}
+
+static int
+ask(const struct supervisor *s, char *const *services, size_t n, struct answer *answers,
+    struct err *e)
+{
+	AUTO_FREE const char **argv = xcalloc(n + 3, sizeof *argv);
+	AUTO_STRV struct strv paths = { 0 }, lines = { 0 };
+	AUTO_BUF struct buf output = { 0 };
+	struct run run = { .argv = argv };
+
+	argv[0] = "sv";
+	argv[1] = "status";
+	for (size_t i = 0; i < n; i++) {
+		strv_add(&paths, path_of(s, services[i]));
+		argv[i + 2] = paths.items[i];
+	}
+	/* Its exit status counts the services that are not supervised: no error here. */
+	if (run_program(&run, &output, e) < 0)
+		return -1;
+	strv_split(&lines, output.data, '\n');
+	for (size_t i = 0; i < n; i++) {
+		int found = -1;
+
+		for (size_t k = 0; k < lines.n && found < 0; k++)
+			found = parse_line(lines.items[k], paths.items[i], &answers[i]);
+		if (found < 0)
+			return err_set(e, ERR_FAIL, "sv status %s: it answers \"%.200s\"",
+			    paths.items[i], output.data);
+	}
+	return 0;
+}
+
+int
+sv_status(const struct supervisor *s, const struct strv *services, enum service_state *states,
+    struct err *e)
+{
+	AUTO_FREE struct answer *answers = xcalloc(services->n, sizeof *answers);
+
+	for (size_t at = 0; at < services->n; at += STATUS_AT_ONCE) {
+		size_t n = services->n - at < STATUS_AT_ONCE ? services->n - at : STATUS_AT_ONCE;
+
+		if (ask(s, services->items + at, n, answers + at, e) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < services->n; i++)
+		states[i] = answers[i].state;
+	return 0;
+}
+
+/* sv -w SECONDS VERB PATH */
+static int
+tell(const struct supervisor *s, const char *verb, const char *service, int64_t timeout_ms,
+    struct err *e)
+{
+	AUTO_FREE char *path = path_of(s, service);
+	AUTO_FREE char *wait = xasprintf("%lld", (long long)((timeout_ms + 999) / 1000));
+	const char *argv[] = { "sv", "-w", wait, verb, path, NULL };
+	struct run run = { .argv = argv, .timeout_ms = timeout_ms + SLACK_MS };
+
+	return run_checked(&run, e);
+}
+
+static int
+ask_one(const struct supervisor *s, const char *service, struct answer *a, struct err *e)
+{
+	char *one = (char *)(uintptr_t)service;
+
+	return ask(s, &one, 1, a, e);
+}
+
+static int
+wait_until_watched(const struct supervisor *s, const char *service, int64_t timeout_ms,
+    struct err *e)
+{
+	int64_t end = clock_now_ms() +
+	    clock_bound_ms(timeout_ms < UNWATCHED_MS ? timeout_ms : UNWATCHED_MS);
+	struct answer a;
+
+	for (;;) {
+		if (ask_one(s, service, &a, e) < 0)
+			return -1;
+		if (!a.unwatched)
+			return 0;
+		if (clock_now_ms() >= end)
+			return err_set(e, ERR_FAIL, "nothing supervises %s/%s; is this running: "
+			    "runsvdir -P %s", s->scan, service, s->scan);
+		clock_sleep_ms(POLL_MS);
+	}
+}
+
+int
+sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
+{
+	int64_t end = clock_now_ms() + clock_bound_ms(timeout_ms);
+	struct answer a;
+
+	if (wait_until_watched(s, service, timeout_ms, e) < 0 ||
+	    tell(s, "start", service, timeout_ms, e) < 0)
+		return -1;
+	for (;;) {
+		if (ask_one(s, service, &a, e) < 0)
+			return -1;
+		if (a.state == SERVICE_UP && a.seconds >= UP_SECONDS)
+			return 0;
+		if (clock_now_ms() >= end)
+			return err_set(e, ERR_FAIL, "service %s does not stay up; its log is in "
+			    "%s/%s/log/main/current", service, s->stage, service);
+		clock_sleep_ms(POLL_MS);
+	}
+}
+
+int
+sv_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	struct answer a;
+
+	if (ask_one(s, service, &a, e) < 0)
+		return -1;
+	if (a.unwatched)
+		return 0;
+	if (tell(s, "stop", service, timeout_ms, e) == 0)
+		return 0;
+	/* Only what sv itself says is still running is killed; any other failure changes nothing. */
+	if (ask_one(s, service, &a, &ignored) == 0 && a.state == SERVICE_UP &&
+	    strstr(e->msg, "timeout:") != NULL) {
+		const char *argv[] = { "sv", "-w", KILL_WAIT, "force-stop", NULL, NULL };
+		AUTO_FREE char *path = path_of(s, service);
+		struct run run = { .argv = argv };
+
+		log_warn("service %s did not stop in time, killing it", service);
+		argv[4] = path;
+		if (run_checked(&run, &ignored) == 0)
+			return 0;
+	}
+	/* It goes on as before: it was to be up. */
+	(void)tell(s, "up", service, POLL_MS, &ignored);
+	return -1;
+}
