@@ -115,7 +115,7 @@ run_passes(const struct agent *agent, const struct settings *settings, struct pa
 		left = clock_bound_ms(end - clock_now_ms());
 		if (left <= 0 || settings_flag(settings, "dry-run"))
 			return 0;
-		store = store_open(spec != NULL ? spec : "consul", e);
+		store = store_open(spec, STORE_THERE, e);
 		r = store == NULL ? -1 :
 		    store_wait(store, (const char *const *)watched.items, watched.n, left, e);
 		store_free(store);

@@ -368,7 +368,7 @@ run_verb(const struct verb *verb, struct intent_run *run, struct err *e)
 
 	if (run->operands.n < verb->least || run->operands.n > verb->most)
 		return err_set(e, ERR_USAGE, "usage: pp intent %s %s", verb->name, verb->arguments);
-	run->store = store_open(spec != NULL ? spec : "consul", e);
+	run->store = store_open(spec, STORE_MAKE, e);
 	if (run->store == NULL)
 		return -1;
 	r = verb->run(run, e);

@@ -72,7 +72,7 @@ pass_open(struct pass *p, const struct settings *settings, int write, struct err
 	p->state_path = state_dir != NULL ? xstrdup(state_dir) : state_default_path(e);
 	if (p->state_path == NULL || state_open(&p->state, p->state_path, write, e) < 0)
 		return -1;
-	p->store = store_open(store != NULL ? store : "consul", e);
+	p->store = store_open(store, STORE_THERE, e);
 	return p->store != NULL ? 0 : -1;
 }
 

@@ -32,6 +32,7 @@
 struct dir_store {
 	struct store base;
 	char *path;
+	int make; /* that it is not there means that it is empty */
 };
 
 /* Take the lock; *fd stays -1 where there is none to take. */
@@ -234,6 +235,8 @@ dir_read(struct store *base, const char *const *keys, size_t n, struct store_ite
 	struct dir_store *s = (struct dir_store *)base;
 	AUTO_CLOSE int root = -1, held = -1;
 
+	if (s->make && access(s->path, F_OK) < 0 && errno == ENOENT)
+		return 0;
 	root = open_root(s, e);
 	if (root < 0 || lock(s, root, LOCK_SH, &held, e) < 0 || check_git(s, root, e) < 0 ||
 	    read_locked(s, root, keys, n, items, e) < 0)
@@ -409,7 +412,7 @@ dir_free(struct store *base)
 }
 
 struct store *
-dir_store_open(const char *path, struct err *e)
+dir_store_open(const char *path, enum store_open_how how, struct err *e)
 {
 	static const struct store_ops ops = { dir_read, dir_absent, dir_write, dir_wait, dir_free };
 	char real[PATH_MAX], cwd[PATH_MAX];
@@ -424,6 +427,7 @@ dir_store_open(const char *path, struct err *e)
 	}
 	s = xcalloc(1, sizeof *s);
 	s->base.ops = &ops;
+	s->make = how == STORE_MAKE;
 	s->path = path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", cwd, path);
 	s->base.url = xasprintf("dir:%s", s->path);
 	return &s->base;

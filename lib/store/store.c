@@ -9,12 +9,12 @@
 #include "lib/store/engine.h"
 
 struct store *
-store_open(const char *spec, struct err *e)
+store_open(const char *spec, enum store_open_how how, struct err *e)
 {
-	if (strcmp(spec, "consul") == 0)
+	if (spec == NULL || strcmp(spec, "consul") == 0)
 		return consul_store_open(e);
 	if (strncmp(spec, "dir:", 4) == 0 && spec[4] != '\0')
-		return dir_store_open(spec + 4, e);
+		return dir_store_open(spec + 4, how, e);
 	err_set(e, ERR_CONFIG, "store \"%s\": write consul or dir:PATH", spec);
 	return NULL;
 }

@@ -58,12 +58,18 @@ struct store {
 	char *url; /* "consul http://127.0.0.1:8500" or "dir:/path": for messages and for memory */
 };
 
+/** How a store is opened. */
+enum store_open_how {
+	STORE_THERE, /* it must be there */
+	STORE_MAKE,  /* an editor's: a directory that is not there is an empty store */
+};
+
 /**
- * Open a store by what --store, PP_STORE or pp.conf said: "consul" or "dir:PATH".
- * Effect:  nothing is contacted yet.
+ * Open a store by what --store, PP_STORE or pp.conf said: "consul" or "dir:PATH"; NULL is consul.
+ * Effect:  nothing is contacted yet, nothing made.
  * Returns: the store, the caller's to store_free(); NULL with *e set (ERR_CONFIG).
  */
-struct store *store_open(const char *spec, struct err *e);
+struct store *store_open(const char *spec, enum store_open_how how, struct err *e);
 
 /** Release a store; NULL is fine. */
 void store_free(struct store *s);

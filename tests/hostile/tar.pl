@@ -9,6 +9,7 @@
 #     type=                   one character: 0 file (the default), 1 hard link, 2 symlink, 5 directory
 #     mode=, size=, mtime=    numbers; mode is octal; size is that of data unless given
 #     data=                   the body; \xNN stands for a byte
+#     times=N                 data so many times over
 #     zeros=N                 N zero bytes after data
 #     pax:KEY=VALUE           a pax header in front of the entry
 #     gnu=1                   GNU magic instead of ustar
@@ -57,7 +58,7 @@ sub header {
 }
 
 my %blank = (name => "", link => "", prefix => "", type => "0", mode => "0644", mtime => 1400000000,
-    data => "", zeros => 0, gnu => 0, sum => "", header => "", cut => 0);
+    data => "", times => 1, zeros => 0, gnu => 0, sum => "", header => "", cut => 0);
 
 sub pax_record {
 	my ($key, $value) = @_;
@@ -70,7 +71,7 @@ sub pax_record {
 sub entry {
 	my (%h) = (%blank, @_);
 	my $pax = join "", map { pax_record(substr($_, 4), $h{$_}) } sort grep { /^pax:/ } keys %h;
-	my $data = bytes($h{data}) . "\0" x $h{zeros};
+	my $data = bytes($h{data}) x $h{times} . "\0" x $h{zeros};
 	$h{size} = length $data unless defined $h{size};
 	my $out = "";
 	$out .= header(%blank, name => "pax", type => "x", size => length $pax) . padded($pax)
