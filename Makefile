@@ -38,7 +38,7 @@ UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 # --- flags
 
-PACKAGES := jansson libbsd inih yaml-0.1 libcurl libarchive libcrypto
+PACKAGES := jansson libbsd inih yaml-0.1 libcurl libarchive libcrypto zlib
 ifneq ($(filter-out clean uninstall fmt fmt-check lint-sh lint-man,$(or $(MAKECMDGOALS),all)),)
 PKG_FLAGS := $(shell $(PKG_CONFIG) --cflags --libs $(PACKAGES))
 ifeq ($(strip $(PKG_FLAGS)),)
@@ -48,7 +48,7 @@ endif
 
 # libcurl gives pp its headers only: it is loaded on the first request, not before main().
 LIBS := $(filter -l% -L%,$(PKG_FLAGS))
-PP_LIBS := $(filter-out -lcurl -larchive -lcrypto,$(LIBS)) -ldl
+PP_LIBS := $(filter-out -lcurl -larchive -lcrypto -lz,$(LIBS)) -ldl
 UNPACK_LIBS := $(filter-out -lcurl -ljansson -linih -lyaml,$(LIBS))
 
 CPP_BASE := -D_GNU_SOURCE -I. -DPP_VERSION=\"$(VERSION)\" $(filter-out -l% -L%,$(PKG_FLAGS))

@@ -17,8 +17,10 @@
 static const struct setting converge_settings[] = {
 	{ "dry-run", 'n', SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "print what would be done" },
 	{ "app", 0, SETTING_LIST, SETTING_FLAG_ONLY, "APP", "only this app (several times)" },
-	{ "splay", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR", "start late, by a time of this node's own" },
-	{ "wait", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR", "go on for so long, with each change of intent" },
+	{ "splay", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR",
+	    "start late, by a time of this node's own" },
+	{ "wait", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR",
+	    "go on for so long, with each change of intent" },
 	{ "detailed-exitcodes", 0, SETTING_FLAG, SETTING_ANYWHERE, NULL,
 	    "exit with a sum: 2 changed, 4 failed, 8 waiting" },
 	{ 0 },
@@ -63,8 +65,9 @@ list_watched(const struct pass *p, struct strv *keys)
 	strv_add(keys, xasprintf("nodes/%s/", p->intent.node));
 	for (size_t i = 0; i < p->intent.napps; i++)
 		if (p->intent.apps[i].cluster != NULL)
-			strv_add(keys, xasprintf("clusters/%s/%s/", p->intent.apps[i].name,
-			    p->intent.apps[i].cluster));
+			strv_add(keys,
+			    xasprintf("clusters/%s/%s/", p->intent.apps[i].name,
+				p->intent.apps[i].cluster));
 }
 
 static int
@@ -116,7 +119,8 @@ run_passes(const struct agent *agent, const struct settings *settings, struct pa
 		if (left <= 0 || settings_flag(settings, "dry-run"))
 			return 0;
 		store = store_open(spec, STORE_THERE, e);
-		r = store == NULL ? -1 :
+		r = store == NULL ?
+		    -1 :
 		    store_wait(store, (const char *const *)watched.items, watched.n, left, e);
 		store_free(store);
 		if (r <= 0)
@@ -207,9 +211,9 @@ converge(const struct agent *agent, int how, int argc, char **argv)
 }
 
 int
-cmd_converge_as(const char *name, int argc, char **argv)
+cmd_converge_as(const char *agent, int argc, char **argv)
 {
-	return converge(agent_find(name), SETTINGS_SINGLE_DASH, argc, argv);
+	return converge(agent_find(agent), SETTINGS_SINGLE_DASH, argc, argv);
 }
 
 /* Which argument names the agent: an option's value may be called like one. */
@@ -233,8 +237,7 @@ find_agent(int argc, char **argv, struct err *e)
 	for (int i = 1; agent == NULL && i < argc; i++)
 		agent = agent_find(argv[i]);
 	if (agent == NULL)
-		(void)err_set(e, ERR_USAGE, "name an agent: %s",
-		    known.data ? known.data : "");
+		(void)err_set(e, ERR_USAGE, "name an agent: %s", known.data ? known.data : "");
 	return agent;
 }
 

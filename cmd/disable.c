@@ -30,7 +30,9 @@ change(const struct settings *settings, const struct strv *operands, int disable
 	if (path == NULL)
 		return -1;
 	message = xasprintf("%s (by %s)", given != NULL ? given : "no reason given",
-	    who != NULL ? who : pw != NULL ? pw->pw_name : "unknown");
+	    who != NULL    ? who :
+		pw != NULL ? pw->pw_name :
+			     "unknown");
 	r = state_open(&state, path, 1, e);
 	if (r == 0)
 		r = state_set_disabled(&state, operands->items[0], disable ? message : NULL, e);
@@ -45,20 +47,22 @@ run(const char *name, int disable, int argc, char **argv)
 	AUTO_STRV struct strv operands = { 0 }, sections = { 0 };
 	struct settings settings = { 0 };
 	struct err e = ERR_INIT;
-	int code = 0;
+	int r;
 
 	agent_sections(&sections);
 	settings_add(&settings, disable_settings);
 	settings_add(&settings, pass_settings);
-	if (settings_parse(&settings, argc, argv, 0, &operands, &e) < 0)
-		code = cmd_fail(name, &e);
-	else if (settings_flag(&settings, "help"))
-		code = cmd_usage(disable ? "disable AGENT [-m MESSAGE]" : "enable AGENT", tables);
-	else if (settings_load(&settings, NULL, &sections, &e) < 0 ||
-	    change(&settings, &operands, disable, &e) < 0)
-		code = cmd_fail(name, &e);
+	r = settings_parse(&settings, argc, argv, 0, &operands, &e);
+	if (r == 0 && settings_flag(&settings, "help")) {
+		settings_release(&settings);
+		return cmd_usage(disable ? "disable AGENT [-m MESSAGE]" : "enable AGENT", tables);
+	}
+	if (r == 0)
+		r = settings_load(&settings, NULL, &sections, &e);
+	if (r == 0)
+		r = change(&settings, &operands, disable, &e);
 	settings_release(&settings);
-	return code;
+	return r < 0 ? cmd_fail(name, &e) : 0;
 }
 
 int

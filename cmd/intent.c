@@ -16,9 +16,9 @@
 #include "lib/intent/target.h"
 
 #define EXIT_DIFFERS 1
-#define EXIT_TROUBLE 2 /* of diff, where 1 has another meaning */
-#define FILE_MAX (8 * STORE_VALUE_MAX)
-#define ASSIGN_AT_ONCE 60 /* nodes in one transaction */
+#define EXIT_TROUBLE 2                 /* of diff, where 1 has another meaning */
+#define FILE_MAX (8 * STORE_VALUE_MAX) /* bytes of a file with documents */
+#define ASSIGN_AT_ONCE 60              /* nodes in one transaction */
 
 /* What a verb works on. */
 struct intent_run {
@@ -29,13 +29,14 @@ struct intent_run {
 
 struct verb {
 	const char *name, *arguments, *summary;
-	size_t least, most; /* operands */
+	size_t least, most;                            /* operands */
 	int (*run)(struct intent_run *, struct err *); /* 0, or 1 where diff differs; -1 with *e */
 };
 
 static const struct setting intent_settings[] = {
 	{ "json", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "get: print JSON" },
-	{ "dry-run", 'n', SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "print the change, do not make it" },
+	{ "dry-run", 'n', SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
+	    "print the change, do not make it" },
 	{ 0 },
 };
 
@@ -58,9 +59,9 @@ print_map(const json_t *map)
 	const json_t *value;
 	const char *id;
 
-	json_object_foreach((json_t *)(uintptr_t)map, id, value)
-		strv_add(&parts, xasprintf("%s:%s", id,
-		    json_is_string(value) ? json_string_value(value) : "?"));
+	json_object_foreach((json_t *)map, id, value)
+		strv_add(&parts,
+		    xasprintf("%s:%s", id, json_is_string(value) ? json_string_value(value) : "?"));
 	strv_sort(&parts);
 	text = strv_join(&parts, ",");
 	printf("%s\n", text);
@@ -151,8 +152,7 @@ edit(struct intent_run *run, int (*change)(struct edit_docs *, const char *, str
 		return -1;
 	if (edit_diff(&t.docs, &docs, &diff) == 0)
 		return 0;
-	if (!settings_flag(run->settings, "dry-run") &&
-	    target_write(run->store, &t, &docs, e) < 0)
+	if (!settings_flag(run->settings, "dry-run") && target_write(run->store, &t, &docs, e) < 0)
 		return err_wrap(e, "%s/%s", t.app, t.cluster);
 	(void)fputs(diff.data, stdout);
 	return 0;
@@ -190,7 +190,7 @@ read_whole(const char *path, struct buf *out, struct err *e)
 	if (bad)
 		return err_sys(e, "read %s", path);
 	if (out->n > FILE_MAX)
-		return err_set(e, ERR_DATA, "%s is larger than %d bytes", path, FILE_MAX);
+		return err_set(e, ERR_DATA, "%s is larger than %zu bytes", path, FILE_MAX);
 	buf_add(out, "", 0);
 	return 0;
 }
@@ -266,20 +266,20 @@ assign_some(struct intent_run *run, const struct target *t, size_t from, size_t 
 		AUTO_FREE char *line = NULL;
 		struct store_write w = { 0 };
 
-		r = target_assign(run->store, t->app, t->cluster, run->operands.items[i], assign, &w,
-		    &line, e);
+		r = target_assign(run->store, t->app, t->cluster, run->operands.items[i], assign,
+		    &w, &line, e);
 		if (r == 0 && line[0] != '\0') {
 			buf_printf(&lines, "%s", line);
 			writes[n++] = w;
 		} else {
-			free((char *)(uintptr_t)w.key);
+			free((char *)w.key);
 		}
 	}
 	if (r == 0 && n > 0 && !settings_flag(run->settings, "dry-run"))
 		r = store_write(run->store, writes, n, e);
 	for (size_t i = 0; i < n; i++) {
-		free((char *)(uintptr_t)writes[i].key);
-		free((char *)(uintptr_t)writes[i].value);
+		free((char *)writes[i].key);
+		free((char *)writes[i].value);
 	}
 	if (r == 0 && lines.n > 0)
 		(void)fputs(lines.data, stdout);
@@ -300,14 +300,16 @@ assign_nodes(struct intent_run *run, int assign, struct err *e)
 				return err_set(e, ERR_USAGE, "%s is named twice",
 				    run->operands.items[i]);
 	if (assign && (t.docs.doc[EDIT_CONFIG] == NULL || t.docs.doc[EDIT_DEPLOY_CONFIG] == NULL))
-		(void)fprintf(stderr, "pp intent: note: %s/%s has no %s yet; its nodes hold what they "
-		    "have until it is set\n", t.app, t.cluster,
-		    t.docs.doc[EDIT_CONFIG] == NULL ? "config" : "deploy_config");
+		(void)fprintf(stderr,
+		    "pp intent: note: %s/%s has no %s yet; its nodes hold what they "
+		    "have until it is set\n",
+		    t.app, t.cluster, t.docs.doc[EDIT_CONFIG] == NULL ? "config" : "deploy_config");
 	for (size_t from = 1; from < n; from += ASSIGN_AT_ONCE) {
 		size_t to = n - from < ASSIGN_AT_ONCE ? n : from + ASSIGN_AT_ONCE;
 
 		if (assign_some(run, &t, from, to, assign, e) < 0)
-			return from == 1 ? -1 : err_wrap(e, "the first %zu nodes are done", from - 1);
+			return from == 1 ? -1 :
+					   err_wrap(e, "the first %zu nodes are done", from - 1);
 	}
 	return 0;
 }
@@ -327,7 +329,8 @@ verb_unassign(struct intent_run *run, struct err *e)
 /* ---- the verbs ---- */
 
 static const struct verb verbs[] = {
-	{ "get", "APP[/CLUSTER] [PATH]", "print what is intended, all or one path", 1, 2, verb_get },
+	{ "get", "APP[/CLUSTER] [PATH]", "print what is intended, all or one path", 1, 2,
+	    verb_get },
 	{ "set", "APP[/CLUSTER] KEY=VALUE|KEY:=JSON|KEY- ...", "change it", 2, SIZE_MAX, verb_set },
 	{ "unset", "APP[/CLUSTER] KEY ...", "remove keys", 2, SIZE_MAX, verb_unset },
 	{ "diff", "APP[/CLUSTER] FILE|APP/CLUSTER", "compare; exit 0 same, 1 different", 2, 2,
@@ -377,8 +380,7 @@ run_verb(const struct verb *verb, struct intent_run *run, struct err *e)
 }
 
 static int
-run_intent(const struct verb *verb, int argc, char **argv, struct settings *settings,
-    struct err *e)
+run_intent(const struct verb *verb, int argc, char **argv, struct settings *settings, struct err *e)
 {
 	AUTO_STRV struct strv sections = { 0 }, operands = { 0 };
 	struct intent_run run = { .settings = settings };

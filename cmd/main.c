@@ -63,8 +63,9 @@ print_commands(FILE *out)
 	(void)fprintf(out, "\nAgents:\n");
 	for (size_t i = 0; agents[i] != NULL; i++)
 		(void)fprintf(out, "  %-9s %s\n", agents[i]->name, agents[i]->summary);
-	(void)fprintf(out, "\nThe manual: pp(1), pp-converge(1), pp-intent(1), pp-status(1), "
-			   "pp.conf(5), pp-store(7).\n");
+	(void)fprintf(out,
+	    "\nThe manual: pp(1), pp-converge(1), pp-intent(1), pp-status(1), "
+	    "pp.conf(5), pp-store(7).\n");
 }
 
 int
@@ -99,7 +100,8 @@ widen_path(void)
 {
 	const char *path = getenv("PATH");
 	AUTO_FREE char *wide = path != NULL && path[0] != '\0' ?
-	    xasprintf("%s:%s", path, ADMIN_PATH) : xstrdup(ADMIN_PATH);
+	    xasprintf("%s:%s", path, ADMIN_PATH) :
+	    xstrdup(ADMIN_PATH);
 
 	(void)setenv("PATH", wide, 1);
 }

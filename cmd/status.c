@@ -33,8 +33,11 @@ struct rows {
 static int
 weight(enum plan_state state)
 {
-	static const int weights[] = { [PLAN_CONVERGED] = 0, [PLAN_WAITING] = 1, [PLAN_PENDING] = 2,
-		[PLAN_HELD] = 3, [PLAN_FAILED] = 4 };
+	static const int weights[] = { [PLAN_CONVERGED] = 0,
+		[PLAN_WAITING] = 1,
+		[PLAN_PENDING] = 2,
+		[PLAN_HELD] = 3,
+		[PLAN_FAILED] = 4 };
 
 	return weights[state];
 }
@@ -46,8 +49,8 @@ find_row(struct rows *rows, const struct app_plan *ap)
 		if (rows->v[i].app == ap->app)
 			return &rows->v[i];
 	rows->v = xreallocarray(rows->v, rows->n + 1, sizeof *rows->v);
-	rows->v[rows->n] = (struct row){ .app = ap->app, .seen = ap->seen,
-		.agents = json_object() };
+	rows->v[rows->n] =
+	    (struct row){ .app = ap->app, .seen = ap->seen, .agents = json_object() };
 	return &rows->v[rows->n++];
 }
 
@@ -171,8 +174,8 @@ row_cells(const struct row *row, struct strv *cells)
 static void
 print_table(const struct rows *rows)
 {
-	static const char *const heads[COLUMNS] = { "APP", "CLUSTER", "INTENDED", "PREPARED", "LIVE",
-		"RUNNING", "STATE", "REASON" };
+	static const char *const heads[COLUMNS] = { "APP", "CLUSTER", "INTENDED", "PREPARED",
+		"LIVE", "RUNNING", "STATE", "REASON" };
 	AUTO_STRV struct strv cells = { 0 };
 	int width[COLUMNS] = { 0 };
 

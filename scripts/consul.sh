@@ -26,10 +26,10 @@ if [ "${1-}" = --no-fetch ]; then
 	say "no consul here; sh scripts/consul.sh fetches one"
 	exit 1
 fi
-command -v apt-get >/dev/null && command -v dpkg >/dev/null || {
+if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
 	say "without apt there is nowhere to fetch it from: put a consul on the PATH"
 	exit 1
-}
+fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -43,7 +43,7 @@ signed=
 scratch_apt() {
 	apt-get -q -o Dir::Etc::sourcelist="$scratch/sources.list" -o Dir::Etc::sourceparts=/nonexistent \
 		-o Dir::State::Lists="$scratch/lists" -o Dir::Cache="$scratch/cache" \
-		-o APT::Sandbox::User= -o APT::Update::Post-Invoke=/bin/true \
+		-o APT::Sandbox::User= \
 		-o Acquire::Languages=none -o Acquire::Check-Valid-Until=false -o Acquire::Retries=3 "$@" \
 		>>"$scratch/log" 2>&1
 }
@@ -60,9 +60,10 @@ fetch() {
 	cp "$scratch/root/usr/bin/consul" "$tools/.consul.$$" && mv "$tools/.consul.$$" "$tools/consul"
 }
 
-# The mirrors as apt knows them; a security archive holds no bullseye of its own under that name.
+# The mirrors as apt knows them, those labelled "Debian" first.
+# shellcheck disable=SC2016 # apt expands that
 apt-get indextargets --format '$(LABEL) $(REPO_URI)' 2>/dev/null |
-	sed -n 's/^Debian //p' | sort -u >"$scratch/mirrors"
+	LC_ALL=C sort -u | sed 's/^.* //' >"$scratch/mirrors"
 while read -r mirror; do
 	if fetch "$mirror"; then
 		printf '%s\n' "$tools/consul"

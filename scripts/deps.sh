@@ -4,11 +4,12 @@
 #     sh scripts/deps.sh [build|run|test|lint]...      (default: build)
 #
 # As root, or through sudo; where neither is possible it prints the line to run, and exits 1.
+# shellcheck disable=SC2086 # lists of packages are split into words on purpose
 set -eu
 
 # One package a word. a|b: any of them will do, the first is installed.
 build='gcc make pkg-config|pkgconf libc6-dev libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev
-	libjansson-dev libarchive-dev libbsd-dev libssl-dev libinih-dev libyaml-dev'
+	libjansson-dev libarchive-dev libbsd-dev libssl-dev libinih-dev libyaml-dev zlib1g-dev'
 run='runit busybox|busybox-static ca-certificates tar gzip'
 test='bats sudo nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl openssl perl-base nftables
 	iproute2 zstd xz-utils bzip2 strace util-linux procps jq'
@@ -52,15 +53,15 @@ for part in "$@"; do
 		exit 64
 		;;
 	esac
-	command -v dpkg-query >/dev/null || {
-		say "this is not a Debian; $part needs what these packages hold:" "$(echo $list)"
+	if ! command -v dpkg-query >/dev/null; then
+		say "this is not a Debian; $part needs what these packages hold:" $list
 		exit 1
-	}
+	fi
 	for word in $list; do
 		package=$(wanted "$word")
 		case " $missing " in
-		*" $package "*) ;;
-		*) missing="$missing${missing:+ }$package" ;;
+		*" ${package:-$word} "*) ;;
+		*) [ -z "$package" ] || missing="$missing${missing:+ }$package" ;;
 		esac
 	done
 done
@@ -118,8 +119,6 @@ apt() {
 
 say "installing $missing"
 apt update
-# Split into words on purpose.
-# shellcheck disable=SC2086
 apt install -y --no-install-recommends $missing
 
 for daemon in $daemons; do

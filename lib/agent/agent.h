@@ -22,23 +22,23 @@
 
 /** The preparer's slice: which versions are installed. */
 struct seen_installs {
-	unsigned char *there; /* parallel to the intended app->versions */
+	unsigned char *there;  /* parallel to the intended app->versions */
 	struct strv leftovers; /* staging directories of this app whose run is gone */
-	char *fault;          /* why that could not be told; NULL: it could */
+	char *fault;           /* why that could not be told; NULL: it could */
 };
 
 /** setlive's slice: what is live, what runs, and whether it is as intended. */
 struct seen_live {
-	char *current, *last;      /* what the links point at; NULL: none */
-	int prepared;              /* the active version's install is there */
-	int launches;              /* and it has a bin/launch */
-	struct strv wanted;        /* the services it is to have */
-	struct strv present;       /* the services that pp has defined for the app */
-	int defined;               /* the definitions of `wanted` are as they should be */
-	int same_config;           /* user_config.json is as intended */
+	char *current, *last;            /* what the links point at; NULL: none */
+	int prepared;                    /* the active version's install is there */
+	int launches;                    /* and it has a bin/launch */
+	struct strv wanted;              /* the services it is to have */
+	struct strv present;             /* the services that pp has defined for the app */
+	int defined;                     /* the definitions of `wanted` are as they should be */
+	int same_config;                 /* user_config.json is as intended */
 	enum service_state wanted_state; /* the least of the wanted services' */
-	int any_up;                /* some service of the app runs */
-	struct user user;          /* whom it runs as */
+	int any_up;                      /* some service of the app runs */
+	struct user user;                /* whom it runs as */
 	struct supervisor supervisor;
 	char *fault;
 };
@@ -130,8 +130,8 @@ struct pass {
 	char *state_path;
 	const struct strv *only; /* apps of --app; empty: all */
 	struct intent_node intent;
-	struct seen *seen;       /* parallel to intent.apps */
-	int refresh_pending;     /* iptables: the program has yet to be told of a change */
+	struct seen *seen;   /* parallel to intent.apps */
+	int refresh_pending; /* iptables: the program has yet to be told of a change */
 };
 
 struct agent {
@@ -191,8 +191,7 @@ struct pass_result {
  * plan goes to stdout instead.
  * Returns: 0 and *result; -1 with *e set where nothing could be done at all.
  */
-int pass_run(struct pass *p, const struct agent *agent, struct pass_result *result,
-    struct err *e);
+int pass_run(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e);
 
 /* ---- the agents, for the table and for tests of their plans ---- */
 
@@ -204,13 +203,13 @@ void setlive_plan_app(const struct intent_app *app, const struct seen_live *seen
 
 /** setlive's steps. */
 enum setlive_step {
-	LIVE_STOP,      /* every service of the app */
-	LIVE_RETIRE,    /* and keep it stopped */
-	LIVE_REMOVE,    /* definitions that nobody wants */
-	LIVE_DEFINE,    /* write the definitions */
-	LIVE_CONFIG,    /* write user_config.json */
-	LIVE_LINK,      /* last, then current */
-	LIVE_START,     /* and wait until it stays up */
+	LIVE_STOP,   /* every service of the app */
+	LIVE_RETIRE, /* and keep it stopped */
+	LIVE_REMOVE, /* definitions that nobody wants */
+	LIVE_DEFINE, /* write the definitions */
+	LIVE_CONFIG, /* write user_config.json */
+	LIVE_LINK,   /* last, then current */
+	LIVE_START,  /* and wait until it stays up */
 };
 
 #endif

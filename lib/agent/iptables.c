@@ -55,7 +55,8 @@ look(const struct intent_app *app, int dir, const struct strv *ours, struct seen
 		return 0;
 	}
 	if (!seen->present)
-		return err_set(e, ERR_FAIL, "%s is in the way: pp did not write it; move it away", file);
+		return err_set(e, ERR_FAIL, "%s is in the way: pp did not write it; move it away",
+		    file);
 	return 0;
 }
 
@@ -146,8 +147,7 @@ write_ports(const struct app_plan *ap, int dir, const char *file, struct err *e)
 		return -1;
 	for (size_t i = 0; i < ap->app->nports; i++)
 		log_change("%s: allowing %s:%u", ap->app->name,
-		    ap->app->ports[i].proto == INTENT_UDP ? "udp" : "tcp",
-		    ap->app->ports[i].first);
+		    ap->app->ports[i].proto == INTENT_UDP ? "udp" : "tcp", ap->app->ports[i].first);
 	if (manifest_note(dir, file, 1, e) < 0)
 		return -1;
 	return file_write(dir, file, yaml.data, yaml.n, &attr, e);

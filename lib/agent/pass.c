@@ -12,7 +12,8 @@
 
 const struct setting pass_settings[] = {
 	{ "store", 0, SETTING_TEXT, SETTING_ANYWHERE, "STORE", "consul (default) or dir:PATH" },
-	{ "node", 0, SETTING_TEXT, SETTING_ANYWHERE, "NAME", "this node's name (default: hostname)" },
+	{ "node", 0, SETTING_TEXT, SETTING_ANYWHERE, "NAME",
+	    "this node's name (default: hostname)" },
 	{ "state-dir", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "where pp remembers things" },
 	{ "verbose", 'v', SETTING_FLAG, SETTING_ANYWHERE, NULL, "tell what is looked at, too" },
 	{ "timeout", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR", "end the run after this time" },
@@ -52,8 +53,10 @@ find_node(const struct pass *p, char *name, size_t room, struct err *e)
 		(void)snprintf(name, room, "%s", given);
 	name[room - 1] = '\0';
 	if (!path_is_name(name))
-		return err_set(e, ERR_CONFIG, "node \"%s\": that cannot name a node; set --node, "
-		    "PP_NODE or node in pp.conf", name);
+		return err_set(e, ERR_CONFIG,
+		    "node \"%s\": that cannot name a node; set --node, "
+		    "PP_NODE or node in pp.conf",
+		    name);
 	return 0;
 }
 
@@ -130,7 +133,7 @@ pass_dir(const struct pass *p, const char *setting, const char *as_root)
 							   pass_place(p, setting);
 	/* Links and service definitions outlive the run: they need a path that does, too. */
 	path = given[0] == '/' || getcwd(cwd, sizeof cwd) == NULL ? xstrdup(given) :
-								   xasprintf("%s/%s", cwd, given);
+								    xasprintf("%s/%s", cwd, given);
 	for (n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
 		path[n - 1] = '\0';
 	return path;

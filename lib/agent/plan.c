@@ -13,8 +13,8 @@ plan_add(struct plan *plan, const struct intent_app *app, struct seen *seen)
 }
 
 void
-plan_step(struct app_plan *plan, int kind, const char *subject, const char *reason,
-    const char *fmt, ...)
+plan_step(struct app_plan *plan, int kind, const char *subject, const char *reason, const char *fmt,
+    ...)
 {
 	struct step step = { kind, xstrdup(subject), NULL, xstrdup(reason) };
 	va_list ap;

@@ -17,7 +17,9 @@
 enum { PREPARE_INSTALL, PREPARE_SWEEP };
 
 static const struct setting settings[] = {
-	{ "repo", 0, SETTING_TEXT, SETTING_ANYWHERE, "URL", "where artifacts are: file://, http(s)://" },
+	{ "repo", 0, SETTING_TEXT, SETTING_ANYWHERE, "URL",
+	    "where artifacts are: file://, http(s)://" },
+	{ "repo-cacert", 0, SETTING_TEXT, SETTING_ANYWHERE, "FILE", "whom to trust for https" },
 	{ 0 },
 };
 
@@ -40,8 +42,10 @@ look(const struct intent_app *app, struct seen_installs *seen, struct err *e)
 			continue;
 		}
 		if (!S_ISDIR(st.st_mode))
-			return err_set(e, ERR_FAIL, "%s/%s is in the way: it is not a directory; "
-			    "move it away", path, name);
+			return err_set(e, ERR_FAIL,
+			    "%s/%s is in the way: it is not a directory; "
+			    "move it away",
+			    path, name);
 		seen->there[i] = 1;
 	}
 	return install_leftovers(dir, app->name, &seen->leftovers, e);
@@ -74,7 +78,8 @@ plan_app(const struct intent_app *app, const struct seen_installs *seen, struct 
 	for (size_t i = 0; i < app->nversions; i++)
 		if (!seen->there[i])
 			plan_step(plan, PREPARE_INSTALL, app->versions[i].id,
-			    app->versions[i].active ? "it is the active version" : "it is to be ready",
+			    app->versions[i].active ? "it is the active version" :
+						      "it is to be ready",
 			    "install %s/installs/%s_%s", app->basedir, app->name,
 			    app->versions[i].id);
 }
@@ -106,8 +111,12 @@ install_version(const struct pass *p, const struct intent_app *app, const char *
 	AUTO_FREE char *where = NULL;
 	AUTO_CLOSE int fd = -1;
 	struct user user;
-	struct install in = { .path = path, .dir = dir, .app = app->name, .version = version->id,
-		.digest = version->digest, .gid = (gid_t)-1 };
+	struct install in = { .path = path,
+		.dir = dir,
+		.app = app->name,
+		.version = version->id,
+		.digest = version->digest,
+		.gid = (gid_t)-1 };
 
 	log_change("Does not exist: %s/%s_%s", path, app->name, version->id);
 	if (user_of_app(app->runas, app->name, &user, e) < 0)
@@ -116,7 +125,8 @@ install_version(const struct pass *p, const struct intent_app *app, const char *
 		in.gid = user.gid;
 	if (fetch_check_repo(repo, e) < 0)
 		return -1;
-	fd = fetch_open(repo, app->name, version->id, dir, &where, e);
+	fd = fetch_open(repo, settings_text(p->settings, "repo-cacert"), app->name, version->id,
+	    dir, &where, e);
 	if (fd < 0)
 		return -1;
 	return install_unpack(&in, fd, where, e) < 0 ? err_wrap(e, "%s", where) : 0;
@@ -136,7 +146,8 @@ apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct
 	if (step->kind == PREPARE_SWEEP)
 		return install_sweep(dir, step->subject, e);
 	return install_version(p, ap->app, path, dir, version_of(ap->app, step->subject), e) < 0 ?
-	    err_wrap(e, "version %s", step->subject) : 0;
+	    err_wrap(e, "version %s", step->subject) :
+	    0;
 }
 
 const struct agent agent_preparer = {

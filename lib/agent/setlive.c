@@ -14,9 +14,12 @@
 
 static const struct setting settings[] = {
 	{ "runit", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "the directory runsvdir watches" },
-	{ "runit-stage", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "where service directories are kept" },
-	{ "config", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "servicebuilder's directory; implies it" },
-	{ "supervisor", 0, SETTING_TEXT, SETTING_ANYWHERE, "NAME", "runit (default) or servicebuilder" },
+	{ "runit-stage", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR",
+	    "where service directories are kept" },
+	{ "config", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR",
+	    "servicebuilder's directory; implies it" },
+	{ "supervisor", 0, SETTING_TEXT, SETTING_ANYWHERE, "NAME",
+	    "runit (default) or servicebuilder" },
 	{ 0 },
 };
 
@@ -28,11 +31,14 @@ choose_supervisor(const struct pass *p, const char *stated, struct supervisor *s
 	const char *config = settings_text(p->settings, "config");
 	const char *given = settings_text(p->settings, "supervisor");
 	const char *name = stated != NULL ? stated :
-	    given != NULL ? given : config != NULL ? "servicebuilder" : "runit";
+	    given != NULL                 ? given :
+	    config != NULL                ? "servicebuilder" :
+					    "runit";
 
 	s->ops = supervisor_find(name);
 	if (s->ops == NULL)
-		return err_set(e, ERR_CONFIG, "supervisor \"%s\": write runit or servicebuilder", name);
+		return err_set(e, ERR_CONFIG, "supervisor \"%s\": write runit or servicebuilder",
+		    name);
 	s->scan = pass_dir(p, "runit", "/etc/service");
 	s->stage = pass_dir(p, "runit-stage", NULL);
 	if (s->ops == &supervisor_servicebuilder)
@@ -119,7 +125,8 @@ observe_present(struct pass *p, struct err *e)
 static char *
 render_user_config(const struct intent_app *app)
 {
-	AUTO_FREE char *text = app->user_config == NULL ? xstrdup("{}") :
+	AUTO_FREE char *text = app->user_config == NULL ?
+	    xstrdup("{}") :
 	    json_dumps(app->user_config, JSON_INDENT(2) | JSON_SORT_KEYS);
 
 	return xasprintf("%s\n", text);
@@ -201,10 +208,14 @@ spec_of(const struct pass *p, const struct intent_app *app, const struct seen_li
 {
 	const struct intent_version *active = intent_active(app);
 
-	return (struct service_spec){ .app = app->name, .cluster = app->cluster,
-		.node = p->intent.node, .version = active ? active->id : "",
-		.basedir = app->basedir, .port = app->nports ? app->ports[0].first : 0,
-		.user = &seen->user, .services = &seen->wanted };
+	return (struct service_spec){ .app = app->name,
+		.cluster = app->cluster,
+		.node = p->intent.node,
+		.version = active ? active->id : "",
+		.basedir = app->basedir,
+		.port = app->nports ? app->ports[0].first : 0,
+		.user = &seen->user,
+		.services = &seen->wanted };
 }
 
 static int
@@ -239,8 +250,7 @@ observe_app(const struct pass *p, const struct intent_app *app, struct seen_live
 	if (base < 0)
 		return err_sys(e, "open %s", app->basedir);
 	if (observe_links(app->basedir, base, seen, e) < 0 ||
-	    observe_install(app, base, seen, e) < 0 ||
-	    observe_user_config(app, base, seen, e) < 0)
+	    observe_install(app, base, seen, e) < 0 || observe_user_config(app, base, seen, e) < 0)
 		return -1;
 	return observe_definition(p, app, seen, e);
 }
@@ -403,11 +413,10 @@ plan(const struct pass *p, struct plan *plan)
 /* ---- apply ---- */
 
 static int
-stop_services(const struct intent_app *app, const struct seen_live *seen, int retire,
-    struct err *e)
+stop_services(const struct intent_app *app, const struct seen_live *seen, int retire, struct err *e)
 {
-	int64_t timeout = app->certainty == INTENT_STATED ? app->stop_timeout_ms :
-							    INTENT_STOP_TIMEOUT_MS;
+	int64_t timeout =
+	    app->certainty == INTENT_STATED ? app->stop_timeout_ms : INTENT_STOP_TIMEOUT_MS;
 
 	log_change("%s: Stopping", app->name);
 	for (size_t i = 0; i < seen->present.n; i++) {
@@ -481,7 +490,8 @@ start_services(const struct intent_app *app, const struct seen_live *seen, struc
 		if (seen->supervisor.ops->enable(&seen->supervisor, seen->wanted.items[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < seen->wanted.n; i++)
-		if (sv_start(&seen->supervisor, seen->wanted.items[i], app->start_timeout_ms, e) < 0)
+		if (sv_start(&seen->supervisor, seen->wanted.items[i], app->start_timeout_ms, e) <
+		    0)
 			return err_wrap(e, "Could not start");
 	return 0;
 }

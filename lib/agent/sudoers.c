@@ -21,7 +21,8 @@
 enum { SUDOERS_WRITE, SUDOERS_REMOVE };
 
 static const struct setting settings[] = {
-	{ "path", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "sudo's directory (default: /etc/sudoers.d)" },
+	{ "path", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR",
+	    "sudo's directory (default: /etc/sudoers.d)" },
 	{ 0 },
 };
 
@@ -39,7 +40,6 @@ static char *
 file_of_app(const char *app)
 {
 	AUTO_BUF struct buf name = { 0 };
-	char *text;
 
 	buf_printf(&name, PREFIX);
 	for (; *app != '\0'; app++)
@@ -47,9 +47,7 @@ file_of_app(const char *app)
 			buf_add(&name, "%2e", 3);
 		else
 			buf_add(&name, app, 1);
-	text = name.data;
-	name.data = NULL;
-	return text;
+	return mem_take(&name.data);
 }
 
 /* Undoes file_of_app(); what pp never wrote keeps its odd name, and is no app's. */
@@ -57,7 +55,6 @@ static char *
 app_of_file(const char *file)
 {
 	AUTO_BUF struct buf name = { 0 };
-	char *text;
 
 	buf_add(&name, "", 0);
 	for (file += strlen(PREFIX); *file != '\0'; file++) {
@@ -68,9 +65,7 @@ app_of_file(const char *file)
 			buf_add(&name, file, 1);
 		}
 	}
-	text = name.data;
-	name.data = NULL;
-	return text;
+	return mem_take(&name.data);
 }
 
 static struct file_attr
@@ -89,8 +84,10 @@ render(const struct intent_app *app, struct buf *out, struct err *e)
 	size_t n = 0;
 
 	if (!intent_is_user_name(runas))
-		return err_set(e, ERR_DATA, "\"%s\" cannot stand for a user in sudoers, where a word in "
-		    "capitals is an alias; set runas in deploy_config", runas);
+		return err_set(e, ERR_DATA,
+		    "\"%s\" cannot stand for a user in sudoers, where a word in "
+		    "capitals is an alias; set runas in deploy_config",
+		    runas);
 	for (size_t i = 0; i < app->owners.users.n; i++)
 		buf_printf(out, "%s%s", n++ ? ", " : "", app->owners.users.items[i]);
 	for (size_t i = 0; i < app->owners.groups.n; i++)
@@ -168,7 +165,8 @@ plan_app(const struct intent_app *app, const struct seen_sudoers *seen, struct a
 	}
 	if (!has_owners(app)) {
 		if (seen->present)
-			plan_step(plan, SUDOERS_REMOVE, file, "it has no owners", "remove %s", file);
+			plan_step(plan, SUDOERS_REMOVE, file, "it has no owners", "remove %s",
+			    file);
 		else
 			plan_say(plan, PLAN_CONVERGED, "no owners, skipping");
 		return;
@@ -202,8 +200,7 @@ validate(const char *path, const char *tmp, struct err *e)
 }
 
 static int
-write_rule(const struct intent_app *app, const char *path, int dir, const char *file,
-    struct err *e)
+write_rule(const struct intent_app *app, const char *path, int dir, const char *file, struct err *e)
 {
 	AUTO_BUF struct buf text = { 0 };
 	AUTO_FREE char *tmp = NULL;

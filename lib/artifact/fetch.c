@@ -25,7 +25,8 @@ fetch_check_repo(const char *repo, struct err *e)
 
 	for (const char *at = repo; *at != '\0'; at++)
 		if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f)
-			return err_set(e, ERR_CONFIG, "repository: blanks and bytes that are not "
+			return err_set(e, ERR_CONFIG,
+			    "repository: blanks and bytes that are not "
 			    "ASCII must be written as %%XX");
 	if (strncasecmp(repo, "file://", 7) == 0) {
 		if (repo[7] != '/')
@@ -35,14 +36,18 @@ fetch_check_repo(const char *repo, struct err *e)
 	}
 	if (strncasecmp(repo, "http://", 7) != 0 && strncasecmp(repo, "https://", 8) != 0)
 		return err_set(e, ERR_CONFIG,
-		    "repository %s: write file:///path, http://host/path or https://host/path", repo);
+		    "repository %s: write file:///path, http://host/path or https://host/path",
+		    repo);
 	host = strstr(repo, "://") + 3;
 	if (memchr(host, '@', strcspn(host, "/")) != NULL)
-		return err_set(e, ERR_CONFIG, "repository: a password in its URL would end up in "
+		return err_set(e, ERR_CONFIG,
+		    "repository: a password in its URL would end up in "
 		    "logs; leave it out");
 	if (strpbrk(repo, "?#") != NULL)
-		return err_set(e, ERR_CONFIG, "repository %s: names are added at its end, so it "
-		    "cannot have ? or #", repo);
+		return err_set(e, ERR_CONFIG,
+		    "repository %s: names are added at its end, so it "
+		    "cannot have ? or #",
+		    repo);
 	return 0;
 }
 
@@ -123,8 +128,7 @@ download(struct http *http, const char *url, int scratch, int *fd, struct err *e
 		return err_set(e, ERR_FAIL, "%s: HTTP status %ld", url, resp.status);
 	if (lseek(out, 0, SEEK_SET) < 0)
 		return err_sys(e, "rewind %s", url);
-	*fd = out;
-	out = -1;
+	*fd = mem_take_fd(&out);
 	return 0;
 }
 
@@ -136,16 +140,15 @@ try_file(const char *url, char **where, int *fd, struct err *e)
 	*fd = open_file(path, e);
 	if (*fd < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 1 : -1;
-	*where = path;
-	path = NULL;
+	*where = mem_take(&path);
 	return 0;
 }
 
 int
-fetch_open(const char *repo, const char *app, const char *version, int scratch, char **where,
-    struct err *e)
+fetch_open(const char *repo, const char *cacert, const char *app, const char *version, int scratch,
+    char **where, struct err *e)
 {
-	static const struct http_opts follow = { .follow = 1 };
+	struct http_opts opts = { .follow = 1, .cacert = (char *)cacert };
 	AUTO_STRV struct strv tried = { 0 };
 	AUTO_FREE char *list = NULL;
 	struct http *http = NULL;
@@ -155,13 +158,13 @@ fetch_open(const char *repo, const char *app, const char *version, int scratch, 
 	while (n > 0 && repo[n - 1] == '/')
 		n--;
 	for (size_t i = 0; i < MEM_COUNT(endings) && r == 1; i++) {
-		AUTO_FREE char *url = xasprintf("%.*s/%s/%s_%s%s", (int)n, repo, app, app, version,
-		    endings[i]);
+		AUTO_FREE char *url =
+		    xasprintf("%.*s/%s/%s_%s%s", (int)n, repo, app, app, version, endings[i]);
 
 		if (strncasecmp(url, "file:", 5) == 0) {
 			r = try_file(url, where, &fd, e);
 		} else {
-			http = http != NULL ? http : http_new(&follow);
+			http = http != NULL ? http : http_new(&opts);
 			log_note("Fetching %s", url);
 			r = download(http, url, scratch, &fd, e);
 			if (r == 0)

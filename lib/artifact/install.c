@@ -82,21 +82,30 @@ run_unpacker(const struct install *in, int staging, int fd, struct err *e)
 	AUTO_FREE char *sha256 = NULL, *gid = NULL;
 	AUTO_BUF struct buf output = { 0 };
 	const char *argv[4] = { program };
-	struct run run = { .argv = argv, .timeout_ms = UNPACK_TIMEOUT_MS, .stdin_fd = fd,
+	struct run run = { .argv = argv,
+		.timeout_ms = UNPACK_TIMEOUT_MS,
+		.stdin_fd = fd,
 		.cwd_fd = staging };
 	int argc = 1, status;
 
 	if (program == NULL)
 		return -1;
-	if (in->digest != NULL)
-		argv[argc++] = sha256 = xasprintf("--sha256=%s", in->digest + strlen("sha256:"));
-	if (in->gid != (gid_t)-1)
-		argv[argc++] = gid = xasprintf("--gid=%lu", (unsigned long)in->gid);
+	if (in->digest != NULL) {
+		sha256 = xasprintf("--sha256=%s", in->digest + strlen("sha256:"));
+		argv[argc++] = sha256;
+	}
+	if (in->gid != (gid_t)-1) {
+		gid = xasprintf("--gid=%lu", (unsigned long)in->gid);
+		argv[argc++] = gid;
+	}
 	status = run_program(&run, &output, e);
 	if (status <= 0)
 		return status;
 	output.data[strcspn(output.data, "\n")] = '\0';
-	return err_set(e, status == EX_DATAERR ? ERR_DATA : status == EX_NOPERM ? ERR_PERM : ERR_FAIL,
+	return err_set(e,
+	    status == EX_DATAERR    ? ERR_DATA :
+		status == EX_NOPERM ? ERR_PERM :
+				      ERR_FAIL,
 	    "%s", output.n ? output.data : "pp-unpack ended without a word");
 }
 

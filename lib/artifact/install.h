@@ -13,8 +13,8 @@
 #include "lib/base/mem.h"
 
 struct install {
-	const char *path;   /* of the directory "installs", for messages */
-	int dir;            /* that directory */
+	const char *path; /* of the directory "installs", for messages */
+	int dir;          /* that directory */
 	const char *app, *version;
 	const char *digest; /* "sha256:<hex>" the artifact must have, or NULL */
 	gid_t gid;          /* the group of all files; (gid_t)-1: whoever unpacks */

@@ -54,8 +54,8 @@ base64_encode(const void *data, size_t n, struct buf *out)
 	const unsigned char *in = data;
 
 	for (size_t i = 0; i < n; i += 3) {
-		uint32_t group = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) |
-		    (i + 2 < n ? in[i + 2] : 0);
+		uint32_t group = (uint32_t)in[i] << 16 |
+		    (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) | (i + 2 < n ? in[i + 2] : 0);
 		char quad[4] = { alphabet[group >> 18], alphabet[group >> 12 & 63],
 			i + 1 < n ? alphabet[group >> 6 & 63] : '=',
 			i + 2 < n ? alphabet[group & 63] : '=' };

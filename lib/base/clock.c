@@ -5,7 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#define DAY_MS (24 * 3600 * INT64_C(1000))
+#define HOUR_MS INT64_C(3600000)
+#define DAY_MS (24 * HOUR_MS)
 #define MAX_MS (366 * DAY_MS)
 
 static int64_t deadline_ms; /* 0: none */
@@ -37,7 +38,8 @@ take_unit(const char **s)
 	static const struct {
 		const char *name;
 		int64_t ms;
-	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", DAY_MS } };
+	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", HOUR_MS },
+		{ "d", DAY_MS } };
 	size_t len = 0;
 
 	while (isalpha((unsigned char)(*s)[len]))

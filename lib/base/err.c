@@ -6,8 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-int
-err_set(struct err *e, enum err_class class, const char *fmt, ...)
+int(err_set)(struct err *e, enum err_class class, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -18,8 +17,7 @@ err_set(struct err *e, enum err_class class, const char *fmt, ...)
 	return -1;
 }
 
-int
-err_sys(struct err *e, const char *fmt, ...)
+int(err_sys)(struct err *e, const char *fmt, ...)
 {
 	char what[sizeof e->msg / 2];
 	int number = errno;
@@ -34,8 +32,7 @@ err_sys(struct err *e, const char *fmt, ...)
 	return -1;
 }
 
-int
-err_wrap(struct err *e, const char *fmt, ...)
+int(err_wrap)(struct err *e, const char *fmt, ...)
 {
 	char context[sizeof e->msg / 4], inner[sizeof e->msg];
 	va_list ap;

@@ -40,8 +40,8 @@ printable_length(const unsigned char *s)
 	/* C1 controls, overlong forms and surrogates; line and paragraph separators. */
 	if ((s[0] == 0xc2 && s[1] < 0xa0) || (s[0] == 0xe0 && s[1] < 0xa0) ||
 	    (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
-	    (s[0] == 0xf4 && s[1] >= 0x90) || (s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xa8 &&
-	    s[2] <= 0xae))
+	    (s[0] == 0xf4 && s[1] >= 0x90) ||
+	    (s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae))
 		return 0;
 	return n;
 }

@@ -26,6 +26,26 @@ mem_auto_close(const int *fd)
 		(void)close(*fd);
 }
 
+/** Take a pointer out of an AUTO_FREE variable: what it points at lives on, the variable is NULL. */
+static inline void *
+mem_take(void *variable)
+{
+	void *p = *(void **)variable;
+
+	*(void **)variable = NULL;
+	return p;
+}
+
+/** The same for a descriptor in an AUTO_CLOSE variable, which becomes -1. */
+static inline int
+mem_take_fd(int *variable)
+{
+	int fd = *variable;
+
+	*variable = -1;
+	return fd;
+}
+
 #define AUTO_FREE __attribute__((cleanup(mem_auto_free)))
 #define AUTO_CLOSE __attribute__((cleanup(mem_auto_close)))
 

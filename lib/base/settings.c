@@ -170,7 +170,7 @@ struct reader {
 	struct settings *s;
 	const char *path, *section;
 	const struct strv *sections;
-	int given[SETTINGS_MAX];   /* by something that beats pp.conf */
+	int given[SETTINGS_MAX];    /* by something that beats pp.conf */
 	int by_agent[SETTINGS_MAX]; /* by the agent's own section, which beats [pp] */
 	struct err *e;
 	int failed;
@@ -197,8 +197,7 @@ take_key(struct reader *r, int own, const char *key, const char *value)
 		r->by_agent[i] = own;
 		if (r->s->known[i]->kind == SETTING_LIST)
 			strv_release(&r->s->values[i]);
-		return set_value(r->s, i, value, r->e) < 0 ?
-		    err_wrap(r->e, "%s", key) : 0;
+		return set_value(r->s, i, value, r->e) < 0 ? err_wrap(r->e, "%s", key) : 0;
 	}
 	return err_set(r->e, ERR_CONFIG, "%s: no such setting; pp.conf(5) lists them", key);
 }

@@ -14,14 +14,14 @@
 #include "lib/base/mem.h"
 
 enum setting_kind {
-	SETTING_FLAG,     /* given or not; yes or no in pp.conf */
+	SETTING_FLAG, /* given or not; yes or no in pp.conf */
 	SETTING_TEXT,
 	SETTING_DURATION, /* as clock_parse_duration() */
 	SETTING_LIST,     /* may be given several times */
 };
 
 enum setting_from {
-	SETTING_ANYWHERE, /* flag, environment, pp.conf */
+	SETTING_ANYWHERE,  /* flag, environment, pp.conf */
 	SETTING_FLAG_ONLY, /* only on the command line */
 };
 

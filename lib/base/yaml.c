@@ -15,8 +15,8 @@ emit_scalar(yaml_emitter_t *emitter, const char *text)
 {
 	yaml_event_t event;
 
-	return yaml_scalar_event_initialize(&event, NULL, NULL,
-		   (yaml_char_t *)(uintptr_t)text, -1, 1, 1, YAML_PLAIN_SCALAR_STYLE) &&
+	return yaml_scalar_event_initialize(&event, NULL, NULL, (yaml_char_t *)text, -1, 1, 1,
+		   YAML_PLAIN_SCALAR_STYLE) &&
 	    yaml_emitter_emit(emitter, &event);
 }
 
@@ -32,7 +32,7 @@ emit_object(yaml_emitter_t *emitter, const json_t *object)
 	if (!yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE) ||
 	    !yaml_emitter_emit(emitter, &event))
 		return 0;
-	json_object_foreach((json_t *)(uintptr_t)object, key, value)
+	json_object_foreach((json_t *)object, key, value)
 		if (!emit_scalar(emitter, key) || !emit(emitter, value))
 			return 0;
 	return yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event);

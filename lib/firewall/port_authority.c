@@ -18,51 +18,61 @@ port_authority_app(const char *file)
 {
 	size_t n = strlen(file);
 	AUTO_FREE char *app = NULL;
-	char *found;
 
 	if (n <= 4 || strcmp(file + n - 4, ".yml") != 0)
 		return NULL;
 	app = xmemdup(file, n - 4);
-	if (!path_is_name(app))
-		return NULL;
-	found = app;
-	app = NULL;
-	return found;
+	return path_is_name(app) ? mem_take(&app) : NULL;
 }
 
 static int
 compare_ports(const void *a, const void *b)
 {
-	const struct intent_port *const *left = a, *const *right = b;
+	const struct intent_port *left = a, *right = b;
 
-	if ((*left)->first != (*right)->first)
-		return (*left)->first < (*right)->first ? -1 : 1;
-	return (int)(*left)->proto - (int)(*right)->proto;
+	if (left->first != right->first)
+		return left->first < right->first ? -1 : 1;
+	return (int)left->proto - (int)right->proto;
+}
+
+static int
+check_ports(const struct intent_app *app, struct err *e)
+{
+	for (size_t i = 0; i < app->nports; i++) {
+		const struct intent_port *port = &app->ports[i];
+
+		if (port->first != port->last)
+			return err_set(e, ERR_DATA,
+			    "ports: port_authority takes no range like %u-%u; "
+			    "list the ports one by one",
+			    port->first, port->last);
+		if (port->from.n > 0)
+			return err_set(e, ERR_DATA,
+			    "ports: port_authority cannot restrict who may "
+			    "reach port %u, and opening it to everybody was not asked for",
+			    port->first);
+	}
+	return 0;
 }
 
 int
 port_authority_render(const struct intent_app *app, struct buf *out, struct err *e)
 {
-	AUTO_FREE const struct intent_port **sorted = xcalloc(app->nports, sizeof(void *));
+	/* In another order; what they hold stays the app's. */
+	AUTO_FREE struct intent_port *sorted = xcalloc(app->nports, sizeof *sorted);
 	json_auto_t *doc = json_object();
 
-	for (size_t i = 0; i < app->nports; i++) {
-		sorted[i] = &app->ports[i];
-		if (sorted[i]->first != sorted[i]->last)
-			return err_set(e, ERR_DATA, "ports: port_authority takes no range like %u-%u; "
-			    "list the ports one by one", sorted[i]->first, sorted[i]->last);
-		if (sorted[i]->from.n > 0)
-			return err_set(e, ERR_DATA, "ports: port_authority cannot restrict who may "
-			    "reach port %u, and opening it to everybody was not asked for",
-			    sorted[i]->first);
-	}
+	if (check_ports(app, e) < 0)
+		return -1;
+	if (app->nports > 0)
+		memcpy(sorted, app->ports, app->nports * sizeof *sorted);
 	qsort(sorted, app->nports, sizeof *sorted, compare_ports);
 	for (size_t i = 0; i < app->nports; i++) {
-		const char *proto = sorted[i]->proto == INTENT_UDP ? "udp" : "tcp";
-		AUTO_FREE char *key = xasprintf("%s_%u_%s", app->name, sorted[i]->first, proto);
+		const char *proto = sorted[i].proto == INTENT_UDP ? "udp" : "tcp";
+		AUTO_FREE char *key = xasprintf("%s_%u_%s", app->name, sorted[i].first, proto);
 
 		(void)json_object_set_new(doc, key,
-		    json_pack("{s:i,s:s}", "port", (int)sorted[i]->first, "protocol", proto));
+		    json_pack("{s:i,s:s}", "port", (int)sorted[i].first, "protocol", proto));
 	}
 	return yaml_render(doc, out, e);
 }

@@ -88,8 +88,7 @@ file_stage(int dir, const char *name, const void *data, size_t n, const struct f
 		(void)unlinkat(dir, path, 0);
 		return -1;
 	}
-	*tmp = path;
-	path = NULL;
+	*tmp = mem_take(&path);
 	return 0;
 }
 
@@ -126,14 +125,13 @@ file_same(int dir, const char *name, const void *data, size_t n, const struct fi
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(e, "stat %s", name);
-	if (!S_ISREG(st.st_mode) || (size_t)st.st_size != n ||
-	    (st.st_mode & 07777) != attr->mode ||
+	if (!S_ISREG(st.st_mode) || (size_t)st.st_size != n || (st.st_mode & 07777) != attr->mode ||
 	    (attr->uid != FILE_KEEP && st.st_uid != attr->uid) ||
 	    (attr->gid != FILE_KEEP && st.st_gid != attr->gid))
 		return 0;
 	if (file_read(dir, name, n, &now, e) < 0)
 		return -1;
-	return now.n == n && memcmp(now.data, data, n) == 0;
+	return now.n == n && (n == 0 || memcmp(now.data, data, n) == 0);
 }
 
 int

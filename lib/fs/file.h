@@ -33,22 +33,22 @@ int file_read(int dir, const char *name, size_t max, struct buf *out, struct err
  * Effect:  `name` itself is as it was; file_publish() moves the new one there.
  * Returns: 0 and *tmp, the temporary's name, the caller's to free; or -1 with *e set, nothing left.
  */
-int file_stage(int dir, const char *name, const void *data, size_t n,
-    const struct file_attr *attr, char **tmp, struct err *e);
+int file_stage(int dir, const char *name, const void *data, size_t n, const struct file_attr *attr,
+    char **tmp, struct err *e);
 
 /** Rename a staged `tmp` to `name` and fsync the directory. */
 int file_publish(int dir, const char *tmp, const char *name, struct err *e);
 
 /** file_stage() and file_publish(): readers see the old content or the new. */
-int file_write(int dir, const char *name, const void *data, size_t n,
-    const struct file_attr *attr, struct err *e);
+int file_write(int dir, const char *name, const void *data, size_t n, const struct file_attr *attr,
+    struct err *e);
 
 /**
  * Is `name` a regular file with just these bytes, mode and owner?
  * Returns: 1 or 0; -1 with *e set when that cannot be told.
  */
-int file_same(int dir, const char *name, const void *data, size_t n,
-    const struct file_attr *attr, struct err *e);
+int file_same(int dir, const char *name, const void *data, size_t n, const struct file_attr *attr,
+    struct err *e);
 
 /** Remove `name` and fsync the directory. Not there is fine. */
 int file_remove(int dir, const char *name, struct err *e);

@@ -27,11 +27,11 @@ static const char *const system_trees[] = { "/bin", "/boot", "/dev", "/etc", "/l
 	"/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/sbin", "/usr/share" };
 
 /* Not these, but what lies below them. */
-static const char *const system_dirs[] = { "/", "/home", "/media", "/mnt", "/opt", "/root",
-	"/run", "/srv", "/tmp", "/usr", "/usr/local", "/usr/local/bin", "/usr/local/etc",
-	"/usr/local/lib", "/usr/local/libexec", "/usr/local/sbin", "/usr/local/share", "/usr/src",
-	"/var", "/var/cache", "/var/lib", "/var/lib/pp", "/var/log", "/var/mail", "/var/opt",
-	"/var/run", "/var/spool", "/var/tmp", "/lost+found" };
+static const char *const system_dirs[] = { "/", "/home", "/media", "/mnt", "/opt", "/root", "/run",
+	"/srv", "/tmp", "/usr", "/usr/local", "/usr/local/bin", "/usr/local/etc", "/usr/local/lib",
+	"/usr/local/libexec", "/usr/local/sbin", "/usr/local/share", "/usr/src", "/var",
+	"/var/cache", "/var/lib", "/var/lib/pp", "/var/log", "/var/mail", "/var/opt", "/var/run",
+	"/var/spool", "/var/tmp", "/lost+found" };
 
 static int
 is_system_directory(const char *s)

@@ -62,7 +62,8 @@ edit_show(const json_t *value)
 static int
 is_short_list(const char *path)
 {
-	return strcmp(path, "ports") == 0 || strcmp(path, "users") == 0 || strcmp(path, "groups") == 0;
+	return strcmp(path, "ports") == 0 || strcmp(path, "users") == 0 ||
+	    strcmp(path, "groups") == 0;
 }
 
 char *
@@ -75,8 +76,9 @@ edit_show_leaf(const struct edit_leaf *leaf)
 	if (json_is_string(leaf->value) &&
 	    is_bare(json_string_value(leaf->value), json_string_length(leaf->value)))
 		sign = "=";
-	if (number || (json_is_array(leaf->value) && is_short_list(leaf->path) &&
-	    (text = show_list(leaf->value)) != NULL))
+	if (number ||
+	    (json_is_array(leaf->value) && is_short_list(leaf->path) &&
+		(text = show_list(leaf->value)) != NULL))
 		sign = "=";
 	if (text == NULL && sign[0] == '=')
 		text = edit_show(leaf->value);
@@ -92,7 +94,7 @@ flatten(const json_t *value, const char *path, struct edit_leaves *leaves)
 	const char *name;
 
 	if (json_is_object(value) && json_object_size(value) > 0) {
-		json_object_foreach((json_t *)(uintptr_t)value, name, child) {
+		json_object_foreach((json_t *)value, name, child) {
 			AUTO_FREE char *below = xasprintf("%s%s%s", path, path[0] ? "." : "", name);
 
 			flatten(child, below, leaves);
@@ -102,8 +104,7 @@ flatten(const json_t *value, const char *path, struct edit_leaves *leaves)
 	if (path[0] == '\0')
 		return;
 	leaves->v = xreallocarray(leaves->v, leaves->n + 1, sizeof *leaves->v);
-	leaves->v[leaves->n++] = (struct edit_leaf){ xstrdup(path),
-		json_incref((json_t *)(uintptr_t)value) };
+	leaves->v[leaves->n++] = (struct edit_leaf){ xstrdup(path), json_incref((json_t *)value) };
 }
 
 static int
@@ -121,7 +122,8 @@ edit_flatten(const struct edit_docs *docs, struct edit_leaves *leaves)
 		if (docs->doc[d] != NULL)
 			flatten(docs->doc[d], "", leaves);
 		if (leaves->n > from)
-			qsort(leaves->v + from, leaves->n - from, sizeof *leaves->v, compare_leaves);
+			qsort(leaves->v + from, leaves->n - from, sizeof *leaves->v,
+			    compare_leaves);
 	}
 }
 
@@ -151,7 +153,8 @@ diff_doc(const struct edit_leaves *from, const struct edit_leaves *to, struct bu
 
 	while (i < from->n || k < to->n) {
 		int order = i == from->n ? 1 :
-		    k == to->n ? -1 : strcmp(from->v[i].path, to->v[k].path);
+		    k == to->n           ? -1 :
+					   strcmp(from->v[i].path, to->v[k].path);
 
 		if (order < 0) {
 			add_line(out, from->v[i].path, from->v[i].value, NULL);

@@ -12,8 +12,16 @@
 #define RENDER_FLAGS (JSON_INDENT(2) | JSON_SORT_KEYS)
 
 /* How the text after "key=" becomes JSON. */
-enum form { FORM_VERSIONS, FORM_DIGESTS, FORM_FREE, FORM_NUMBER, FORM_PORTS, FORM_TEXT, FORM_TIME,
-	FORM_NAMES };
+enum form {
+	FORM_VERSIONS,
+	FORM_DIGESTS,
+	FORM_FREE,
+	FORM_NUMBER,
+	FORM_PORTS,
+	FORM_TEXT,
+	FORM_TIME,
+	FORM_NAMES
+};
 
 /* Everything a person may set, and where it goes. */
 static const struct key {
@@ -172,8 +180,9 @@ value_from_text(const struct key *key, const char *rest, const char *text, struc
 		break;
 	case FORM_TIME:
 		value = text[0] != '\0' && strlen(text) <= 9 &&
-		    strspn(text, "0123456789") == strlen(text) ?
-		    json_integer(strtol(text, NULL, 10)) : json_string(text);
+			strspn(text, "0123456789") == strlen(text) ?
+		    json_integer(strtol(text, NULL, 10)) :
+		    json_string(text);
 		break;
 	case FORM_FREE:
 	case FORM_TEXT:
@@ -199,7 +208,8 @@ put_nested(json_t *object, const char *path, json_t *value, struct err *e)
 
 		if (parts.items[i][0] == '\0') {
 			json_decref(value);
-			return err_set(e, ERR_DATA, "user_config.%s: a part of the name is empty", path);
+			return err_set(e, ERR_DATA, "user_config.%s: a part of the name is empty",
+			    path);
 		}
 		if (i == last)
 			break;
@@ -330,7 +340,7 @@ check_active_kept(const struct edit_docs *old, const struct intent_app *now, str
 	const json_t *was = json_object_get(old->doc[EDIT_CONFIG], "versions"), *state;
 	const char *id;
 
-	json_object_foreach((json_t *)(uintptr_t)was, id, state) {
+	json_object_foreach((json_t *)was, id, state) {
 		int kept = 0;
 
 		if (!json_is_string(state) || strcmp(json_string_value(state), "active") != 0)
@@ -338,7 +348,8 @@ check_active_kept(const struct edit_docs *old, const struct intent_app *now, str
 		for (size_t i = 0; i < now->nversions; i++)
 			kept |= strcmp(now->versions[i].id, id) == 0;
 		if (!kept && intent_active(now) == NULL)
-			return err_set(e, ERR_DATA, "versions.%s is the active version and cannot be "
+			return err_set(e, ERR_DATA,
+			    "versions.%s is the active version and cannot be "
 			    "removed; activate another one first, or stop it by versions.%s=prep",
 			    id, id);
 	}
@@ -392,7 +403,7 @@ edit_from_json(const json_t *json, struct edit_docs *docs, struct err *e)
 	}
 	if (wrapped)
 		return 0;
-	json_object_foreach((json_t *)(uintptr_t)json, name, value) {
+	json_object_foreach((json_t *)json, name, value) {
 		const struct key *key = find_key(name, &rest, e);
 
 		if (key == NULL)

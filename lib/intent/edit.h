@@ -37,14 +37,14 @@ char *edit_doc_key(enum edit_doc doc, const char *app, const char *cluster);
  */
 int edit_apply(struct edit_docs *docs, const char *change, struct err *e);
 
-/** edit_apply() of "key-". Not there is fine. */
-int edit_unset(struct edit_docs *docs, const char *key, struct err *e);
+/** edit_apply() of "path-". Not there is fine. */
+int edit_unset(struct edit_docs *docs, const char *path, struct err *e);
 
 /**
- * Does each document hold, as the agents will read it, and may `old` become `docs`?
+ * Does each document hold, as the agents will read it, and may `old` become `docs`? `name` is the app's.
  * Returns: 0; -1 with *e set (ERR_DATA).
  */
-int edit_check(const struct edit_docs *old, const struct edit_docs *docs, const char *app,
+int edit_check(const struct edit_docs *old, const struct edit_docs *docs, const char *name,
     const char *cluster, struct err *e);
 
 /** One leaf of the documents: "versions.def" and its value. */

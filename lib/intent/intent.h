@@ -73,9 +73,9 @@ struct intent_node {
 	char *node;
 	struct intent_app *apps; /* sorted by name */
 	size_t napps;
-	char store_id[64];  /* empty: the store has none */
-	int store_is_new;   /* this node remembers none yet: state_remember_store() after the pass */
-	char *doubt; /* why nothing may be removed for not being in the list; NULL: it may */
+	char store_id[64]; /* empty: the store has none */
+	int store_is_new;  /* this node remembers none yet: state_remember_store() after the pass */
+	char *doubt;       /* why nothing may be removed for not being in the list; NULL: it may */
 };
 
 #define INTENT_START_TIMEOUT_MS 60000
@@ -99,10 +99,10 @@ int intent_read(struct store *s, struct state *state, const char *node, int what
  * INTENT_GONE only if the store is the one this node knows and says so of this very key.
  * Effect:  adds an entry of that name, INTENT_GONE or INTENT_DOUBTED, to *intent.
  */
-void intent_resolve_leftover(struct store *s, struct intent_node *intent, const char *app);
+void intent_resolve_leftover(struct store *s, struct intent_node *intent, const char *name);
 
 /** The app of that name; NULL if there is none. Borrowed. */
-struct intent_app *intent_find(const struct intent_node *intent, const char *app);
+struct intent_app *intent_find(const struct intent_node *intent, const char *name);
 
 /** The active version; NULL if there is none. Borrowed. */
 const struct intent_version *intent_active(const struct intent_app *app);

@@ -21,7 +21,8 @@ intent_parse(const char *key, const char *text, size_t len, struct err *e)
 	json_t *doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
 
 	if (doc == NULL) {
-		err_set(e, ERR_DATA, "%s: line %d, column %d: %s", key, at.line, at.column, at.text);
+		err_set(e, ERR_DATA, "%s: line %d, column %d: %s", key, at.line, at.column,
+		    at.text);
 		return NULL;
 	}
 	if (!json_is_object(doc)) {
@@ -57,15 +58,19 @@ take_versions(const json_t *doc, struct intent_app *app, struct err *e)
 	if (versions == NULL)
 		return 0;
 	if (!json_is_object(versions) || json_object_size(versions) > VERSIONS_MAX)
-		return err_set(e, ERR_DATA, "versions: it must be an object of at most %d versions, "
-		    "like {\"abc\": \"active\"}", VERSIONS_MAX);
+		return err_set(e, ERR_DATA,
+		    "versions: it must be an object of at most %d versions, "
+		    "like {\"abc\": \"active\"}",
+		    VERSIONS_MAX);
 	app->versions = xcalloc(json_object_size(versions), sizeof *app->versions);
-	json_object_foreach((json_t *)(uintptr_t)versions, id, value) {
+	json_object_foreach((json_t *)versions, id, value) {
 		const char *how = json_string_value(value);
 
 		if (!path_is_name(id))
-			return err_set(e, ERR_DATA, "versions: \"%s\" is no version; use letters, "
-			    "digits, . _ and -", id);
+			return err_set(e, ERR_DATA,
+			    "versions: \"%s\" is no version; use letters, "
+			    "digits, . _ and -",
+			    id);
 		if (how == NULL || (strcmp(how, "active") != 0 && strcmp(how, "prep") != 0))
 			return err_set(e, ERR_DATA, "versions.%s: it must be active or prep", id);
 		if (how[0] == 'a' && active != NULL)
@@ -89,14 +94,15 @@ take_digests(const json_t *doc, struct intent_app *app, struct err *e)
 	if (digests == NULL)
 		return 0;
 	if (!json_is_object(digests))
-		return err_set(e, ERR_DATA, "digests: it must be an object, like {\"abc\": "
+		return err_set(e, ERR_DATA,
+		    "digests: it must be an object, like {\"abc\": "
 		    "\"sha256:<64 hex digits>\"}");
-	json_object_foreach((json_t *)(uintptr_t)digests, id, value) {
+	json_object_foreach((json_t *)digests, id, value) {
 		const char *digest = json_string_value(value);
 
 		if (digest == NULL || !is_digest(digest))
-			return err_set(e, ERR_DATA, "digests.%s: it must be sha256: and 64 hex digits",
-			    id);
+			return err_set(e, ERR_DATA,
+			    "digests.%s: it must be sha256: and 64 hex digits", id);
 		for (size_t i = 0; i < app->nversions; i++)
 			if (strcmp(app->versions[i].id, id) == 0)
 				app->versions[i].digest = xstrdup(digest);
@@ -115,7 +121,8 @@ take_duration(const json_t *doc, const char *field, int64_t *ms, struct err *e)
 		return 0;
 	if (json_is_string(value))
 		return clock_parse_duration(json_string_value(value), ms, e) < 0 ?
-		    err_wrap(e, "%s", field) : 0;
+		    err_wrap(e, "%s", field) :
+		    0;
 	seconds = json_number_value(value);
 	if (!json_is_number(value) || !(seconds >= 0 && seconds <= 86400 * 366.0))
 		return err_set(e, ERR_DATA, "%s: it must be a time, like 30 or \"1m30s\"", field);
@@ -182,7 +189,8 @@ parse_port_numbers(const json_t *value, struct intent_port *port, struct err *e)
 		good = good && *text == '\0' && first >= 1 && first <= last;
 	}
 	if (!good)
-		return err_set(e, ERR_DATA, "a port is a number from 1 to 65535 or a range like "
+		return err_set(e, ERR_DATA,
+		    "a port is a number from 1 to 65535 or a range like "
 		    "\"8000-8010\"");
 	port->first = (uint16_t)first;
 	port->last = (uint16_t)last;
@@ -203,7 +211,8 @@ is_network(const char *text)
 	if (at == NULL)
 		return 1;
 	at++;
-	return parse_number(&at, &bits) == 0 && *at == '\0' && bits <= (family == AF_INET ? 32 : 128);
+	return parse_number(&at, &bits) == 0 && *at == '\0' &&
+	    bits <= (family == AF_INET ? 32 : 128);
 }
 
 static int
@@ -215,14 +224,17 @@ take_from(const json_t *from, struct intent_port *port, struct err *e)
 	if (from == NULL)
 		return 0;
 	if (!json_is_array(from) || json_array_size(from) == 0)
-		return err_set(e, ERR_DATA, "from: it must be a list of networks, like "
+		return err_set(e, ERR_DATA,
+		    "from: it must be a list of networks, like "
 		    "[\"10.0.0.0/8\"]; leave it out to let everybody in");
 	json_array_foreach(from, i, value) {
 		const char *text = json_string_value(value);
 
 		if (text == NULL || !is_network(text))
-			return err_set(e, ERR_DATA, "from: \"%s\" is no network; write an address "
-			    "or a CIDR block like 10.0.0.0/8", text ? text : "?");
+			return err_set(e, ERR_DATA,
+			    "from: \"%s\" is no network; write an address "
+			    "or a CIDR block like 10.0.0.0/8",
+			    text ? text : "?");
 		strv_add(&port->from, xstrdup(text));
 	}
 	return 0;
@@ -256,8 +268,10 @@ take_ports(const json_t *doc, struct intent_app *app, struct err *e)
 	if (ports == NULL)
 		return 0;
 	if (!json_is_array(ports) || json_array_size(ports) > PORTS_MAX)
-		return err_set(e, ERR_DATA, "ports: it must be a list of at most %d ports, like "
-		    "[1212, 1231]", PORTS_MAX);
+		return err_set(e, ERR_DATA,
+		    "ports: it must be a list of at most %d ports, like "
+		    "[1212, 1231]",
+		    PORTS_MAX);
 	app->ports = xcalloc(json_array_size(ports), sizeof *app->ports);
 	json_array_foreach(ports, i, value) {
 		/* Counted first: a half-parsed one is released with the rest. */
@@ -296,8 +310,8 @@ take_name(const json_t *doc, const char *field, char **name, struct err *e)
 	if (value == NULL || json_is_null(value))
 		return 0;
 	if (text == NULL || !intent_is_user_name(text))
-		return err_set(e, ERR_DATA, "%s: it must be the name of a user, not in capitals only",
-		    field);
+		return err_set(e, ERR_DATA,
+		    "%s: it must be the name of a user, not in capitals only", field);
 	*name = xstrdup(text);
 	return 0;
 }
@@ -312,15 +326,19 @@ intent_take_deploy_config(const json_t *doc, struct intent_app *app, struct err 
 	app->start_timeout_ms = INTENT_START_TIMEOUT_MS;
 	app->stop_timeout_ms = INTENT_STOP_TIMEOUT_MS;
 	if (basedir == NULL)
-		return err_set(e, ERR_DATA, "basedir: it must be there, an absolute path like "
-		    "\"/data/%s\"", app->name ? app->name : "app");
+		return err_set(e, ERR_DATA,
+		    "basedir: it must be there, an absolute path like "
+		    "\"/data/%s\"",
+		    app->name ? app->name : "app");
 	fault = path_basedir_fault(basedir);
 	if (fault != NULL)
 		return err_set(e, ERR_DATA, "basedir: \"%s\": %s", basedir, fault);
 	app->basedir = xstrdup(basedir);
 	if (supervisor != NULL) {
-		if (text == NULL || (strcmp(text, "runit") != 0 && strcmp(text, "servicebuilder") != 0))
-			return err_set(e, ERR_DATA, "supervisor: it must be runit or servicebuilder");
+		if (text == NULL ||
+		    (strcmp(text, "runit") != 0 && strcmp(text, "servicebuilder") != 0))
+			return err_set(e, ERR_DATA,
+			    "supervisor: it must be runit or servicebuilder");
 		app->supervisor = xstrdup(text);
 	}
 	if (take_ports(doc, app, e) < 0 || take_name(doc, "runas", &app->runas, e) < 0 ||
@@ -345,9 +363,10 @@ take_names(const json_t *doc, const char *field, struct strv *names, struct err 
 		const char *name = json_string_value(value);
 
 		if (name == NULL || !intent_is_user_name(name))
-			return err_set(e, ERR_DATA, "%s[%zu]: \"%s\" cannot be a name in sudoers: "
-			    "letters, digits, . _ and -, not in capitals only", field, i,
-			    name ? name : "?");
+			return err_set(e, ERR_DATA,
+			    "%s[%zu]: \"%s\" cannot be a name in sudoers: "
+			    "letters, digits, . _ and -, not in capitals only",
+			    field, i, name ? name : "?");
 		strv_add(names, xstrdup(name));
 	}
 	return 0;

@@ -24,8 +24,8 @@ take_assignment(const struct store_item *item, struct intent_app *app)
 	if (doc == NULL) {
 		mark_unreadable(app, why.msg);
 	} else if (cluster == NULL || !path_is_name(cluster)) {
-		AUTO_FREE char *reason = xasprintf("%s: cluster: it must be the name of a cluster",
-		    item->key);
+		AUTO_FREE char *reason =
+		    xasprintf("%s: cluster: it must be the name of a cluster", item->key);
 
 		mark_unreadable(app, reason);
 	} else {
@@ -75,7 +75,8 @@ explain_missing(struct store *s, const char *key, struct err *e)
 	int absent = store_absent(s, key, e);
 
 	if (absent == 1)
-		err_set(e, ERR_DATA, "%s: there is no such document; make it with pp intent set", key);
+		err_set(e, ERR_DATA, "%s: there is no such document; make it with pp intent set",
+		    key);
 	else if (absent == 0)
 		err_set(e, ERR_STORE, "%s: it appeared while the store was read", key);
 }
@@ -131,11 +132,11 @@ take_app_owners(struct store *s, const struct store_items *items, struct intent_
 	if (item == NULL) {
 		absent = store_absent(s, key, &why);
 		app->owners_certainty = absent != 1 ? INTENT_UNREADABLE :
-		    doubt != NULL		    ? INTENT_DOUBTED :
+		    doubt != NULL                   ? INTENT_DOUBTED :
 						      INTENT_GONE;
 		app->owners_reason = absent < 0 ? xstrdup(why.msg) :
-		    absent == 0			? xasprintf("%s appeared meanwhile", key) :
-		    xstrdup(doubt != NULL ? doubt : "there is none");
+		    absent == 0                 ? xasprintf("%s appeared meanwhile", key) :
+						  xstrdup(doubt != NULL ? doubt : "there is none");
 		return;
 	}
 	doc = intent_parse(key, item->value, item->len, &why);
@@ -155,20 +156,25 @@ judge_store(struct store *s, struct state *state, struct intent_node *intent, st
 	const char *id = intent->store_id;
 
 	if (id[0] == '\0') {
-		intent->doubt = xasprintf("%s has no id (pp/store), so nothing is removed for not being in "
-		    "it; any pp intent set or assign gives it one", s->url);
+		intent->doubt =
+		    xasprintf("%s has no id (pp/store), so nothing is removed for not being in "
+			      "it; any pp intent set or assign gives it one",
+			s->url);
 		return 0;
 	}
 	if (state_store_id(state, s->url, &known, e) < 0)
 		return -1;
 	intent->store_is_new = known == NULL;
 	if (known == NULL)
-		intent->doubt = xasprintf("this node sees %s for the first time; removing waits for the "
-		    "next run", s->url);
+		intent->doubt =
+		    xasprintf("this node sees %s for the first time; removing waits for the "
+			      "next run",
+			s->url);
 	else if (strcmp(known, id) != 0)
-		intent->doubt = xasprintf("%s is another store than the one this node knows (id %s, was "
-		    "%s), so nothing is removed; if that is right, remove %s/stores", s->url, id,
-		    known, state->path);
+		intent->doubt =
+		    xasprintf("%s is another store than the one this node knows (id %s, was "
+			      "%s), so nothing is removed; if that is right, remove %s/stores",
+			s->url, id, known, state->path);
 	return 0;
 }
 
@@ -236,7 +242,7 @@ intent_resolve_leftover(struct store *s, struct intent_node *intent, const char 
 	app.certainty = intent->doubt == NULL && absent == 1 ? INTENT_GONE : INTENT_DOUBTED;
 	if (app.certainty == INTENT_DOUBTED)
 		app.reason = intent->doubt ? xstrdup(intent->doubt) :
-		    absent < 0 ? xstrdup(why.msg) :
+		    absent < 0             ? xstrdup(why.msg) :
 				 xasprintf("%s is there, but the list did not show it", key);
 	intent->apps = xreallocarray(intent->apps, intent->napps + 1, sizeof *intent->apps);
 	intent->apps[intent->napps++] = app;
@@ -246,7 +252,7 @@ intent_resolve_leftover(struct store *s, struct intent_node *intent, const char 
 struct intent_app *
 intent_find(const struct intent_node *intent, const char *name)
 {
-	struct intent_app wanted = { .name = (char *)(uintptr_t)name };
+	struct intent_app wanted = { .name = (char *)name };
 
 	if (intent->napps == 0)
 		return NULL;

@@ -24,8 +24,7 @@ list_clusters(struct store *s, const char *app, struct strv *clusters, struct er
 			continue;
 		name = xmemdup(rest, strcspn(rest, "/"));
 		if (path_is_name(name) && !strv_has(clusters, name)) {
-			strv_add(clusters, name);
-			name = NULL;
+			strv_add(clusters, mem_take(&name));
 		}
 	}
 	return 0;
@@ -63,15 +62,17 @@ parse_target(struct store *s, const char *text, struct target *t, struct err *e)
 
 	t->app = xmemdup(text, n);
 	if (!path_is_name(t->app))
-		return err_set(e, ERR_DATA, "\"%s\" cannot name an app; use letters, digits, . _ and -",
-		    t->app);
+		return err_set(e, ERR_DATA,
+		    "\"%s\" cannot name an app; use letters, digits, . _ and -", t->app);
 	if (text[n] == '/')
 		t->cluster = xstrdup(text + n + 1);
 	else if (choose_cluster(s, t, e) < 0)
 		return -1;
 	if (!path_is_name(t->cluster))
-		return err_set(e, ERR_DATA, "\"%s\" cannot name a cluster; use letters, digits, . _ "
-		    "and -", t->cluster);
+		return err_set(e, ERR_DATA,
+		    "\"%s\" cannot name a cluster; use letters, digits, . _ "
+		    "and -",
+		    t->cluster);
 	return 0;
 }
 
@@ -114,8 +115,8 @@ target_write(struct store *s, const struct target *t, const struct edit_docs *do
 		    (t->docs.doc[d] != NULL && json_equal(t->docs.doc[d], docs->doc[d])))
 			continue;
 		texts[d] = edit_render(docs->doc[d]);
-		writes[n++] = (struct store_write){ t->key[d], texts[d], strlen(texts[d]),
-			t->version[d] };
+		writes[n++] =
+		    (struct store_write){ t->key[d], texts[d], strlen(texts[d]), t->version[d] };
 	}
 	r = n > 0 ? store_write(s, writes, n, e) : 0;
 	for (int d = 0; d < EDIT_DOCS; d++)
@@ -144,8 +145,8 @@ target_assign(struct store *s, const char *app, const char *cluster, const char 
 	const char *was;
 
 	if (!path_is_name(node))
-		return err_set(e, ERR_DATA, "\"%s\" cannot name a node; use letters, digits, . _ and -",
-		    node);
+		return err_set(e, ERR_DATA,
+		    "\"%s\" cannot name a node; use letters, digits, . _ and -", node);
 	*write = (struct store_write){ .key = xasprintf("nodes/%s/%s", node, app) };
 	if (store_read(s, &write->key, 1, &items, e) < 0)
 		return -1;
@@ -159,8 +160,9 @@ target_assign(struct store *s, const char *app, const char *cluster, const char 
 	if (!assign && item == NULL)
 		return 0;
 	if (!assign && (was == NULL || strcmp(was, cluster) != 0))
-		return err_set(e, ERR_DATA, "%s is in cluster %s, not %s; name that one to unassign it",
-		    write->key, was ? was : "(none)", cluster);
+		return err_set(e, ERR_DATA,
+		    "%s is in cluster %s, not %s; name that one to unassign it", write->key,
+		    was ? was : "(none)", cluster);
 	if (assign && was != NULL && strcmp(was, cluster) == 0)
 		return 0;
 	free(*line);

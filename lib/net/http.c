@@ -234,15 +234,14 @@ explain(const struct transfer *t, CURLcode code, const char *errbuf, struct err 
 		return err_sys(e, "write what %s sent", t->req->url);
 	}
 	if (t->too_large)
-		return err_set(e, ERR_STORE, "%s: the answer is larger than %llu bytes", t->req->url,
-		    (unsigned long long)t->req->max_body);
+		return err_set(e, ERR_STORE, "%s: the answer is larger than %llu bytes",
+		    t->req->url, (unsigned long long)t->req->max_body);
 	return err_set(e, ERR_STORE, "%s: %s", t->req->url,
 	    errbuf[0] ? errbuf : curl.easy_strerror(code));
 }
 
 int
-http_do(struct http *h, const struct http_request *req, struct http_response *resp,
-    struct err *e)
+http_do(struct http *h, const struct http_request *req, struct http_response *resp, struct err *e)
 {
 	struct transfer t = { .req = req, .resp = resp };
 	struct curl_slist *headers = NULL, *connect_to = NULL;

@@ -29,12 +29,12 @@ render_run(const struct service_spec *spec, const char *service)
 	AUTO_FREE char *config = xasprintf("%s/config/user_config.json", spec->basedir);
 	AUTO_FREE char *config_word = service_quote(config);
 	AUTO_BUF struct buf out = { 0 };
-	char *text;
 
 	buf_printf(&out, "#!/bin/sh\n" MARK "%s, which writes it again where it differs.\n",
 	    spec->app);
 	buf_printf(&out, "exec 2>&1\ncd %s || exit 1\nexec env -i \\\n", cwd);
-	buf_printf(&out, "\tPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\\n");
+	buf_printf(&out,
+	    "\tPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\\n");
 	buf_printf(&out, "\tPP_APP=%s PP_VERSION=%s PP_CLUSTER=%s PP_NODE=%s \\\n", spec->app,
 	    spec->version, spec->cluster, spec->node);
 	buf_printf(&out, "\tPP_USER_CONFIG=%s \\\n", config_word);
@@ -42,9 +42,7 @@ render_run(const struct service_spec *spec, const char *service)
 		buf_printf(&out, "\tPORT=%d \\\n", spec->port);
 	buf_printf(&out, "\t%s%s%s%s\n", spec->user->self ? "" : "chpst -u ",
 	    spec->user->self ? "" : spec->user->name, spec->user->self ? "" : " ", command);
-	text = out.data;
-	out.data = NULL;
-	return text;
+	return mem_take(&out.data);
 }
 
 /* For which app pp wrote this service's run; NULL, *e clear, where it is not pp's. */
@@ -119,8 +117,10 @@ check_not_foreign(const struct supervisor *s, int stage, const char *app, const 
 		return 0;
 	owner = owner_of(stage, service, &why);
 	if (owner == NULL || strcmp(owner, app) != 0)
-		return err_set(e, ERR_FAIL, "%s/%s is in the way: pp did not make it for %s; move "
-		    "it away", s->stage, service, app);
+		return err_set(e, ERR_FAIL,
+		    "%s/%s is in the way: pp did not make it for %s; move "
+		    "it away",
+		    s->stage, service, app);
 	return 0;
 }
 
@@ -168,7 +168,8 @@ define_service(const struct supervisor *s, const struct service_spec *spec, cons
 {
 	AUTO_FREE char *run = render_run(spec, service);
 	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
-	AUTO_FREE char *main_dir = xasprintf("%s/log/main", path), *log_dir = xasprintf("%s/log", path);
+	AUTO_FREE char *main_dir = xasprintf("%s/log/main", path),
+		       *log_dir = xasprintf("%s/log", path);
 	AUTO_CLOSE int dir = -1, log = -1;
 
 	if (dir_make(main_dir, 0755, e) < 0)

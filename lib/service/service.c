@@ -23,8 +23,7 @@ supervisor_find(const char *name)
 }
 
 int
-supervisor_list(const struct supervisor *s, struct strv *services, struct strv *apps,
-    struct err *e)
+supervisor_list(const struct supervisor *s, struct strv *services, struct strv *apps, struct err *e)
 {
 	return s->ops->list(s, services, apps, e);
 }
@@ -56,8 +55,10 @@ check_executable(int dir, const char *name, struct err *e)
 	if (fstatat(dir, name, &st, 0) < 0)
 		return err_sys(e, "stat bin/launch %s", name);
 	if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
-		return err_set(e, ERR_DATA, "bin/launch: %s is not executable; set its run bit and "
-		    "pack a new version", name);
+		return err_set(e, ERR_DATA,
+		    "bin/launch: %s is not executable; set its run bit and "
+		    "pack a new version",
+		    name);
 	return 0;
 }
 
@@ -77,8 +78,10 @@ names_in_directory(int bin, const char *app, struct strv *services, struct err *
 		if (names.items[i][0] == '.')
 			continue;
 		if (!path_is_name(names.items[i]))
-			return err_set(e, ERR_DATA, "bin/launch/%s cannot name a service; use "
-			    "letters, digits, . _ and -", names.items[i]);
+			return err_set(e, ERR_DATA,
+			    "bin/launch/%s cannot name a service; use "
+			    "letters, digits, . _ and -",
+			    names.items[i]);
 		if (check_executable(dir, names.items[i], e) < 0)
 			return -1;
 		strv_add(services, xasprintf("%s__%s", app, names.items[i]));
@@ -118,10 +121,11 @@ char *
 service_quote(const char *text)
 {
 	AUTO_BUF struct buf out = { 0 };
-	char *quoted;
 
-	if (text[0] != '\0' && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-					    "0123456789_./:@%+-") == strlen(text))
+	if (text[0] != '\0' &&
+	    strspn(text,
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		"0123456789_./:@%+-") == strlen(text))
 		return xstrdup(text);
 	buf_add(&out, "'", 1);
 	for (; *text != '\0'; text++)
@@ -130,7 +134,5 @@ service_quote(const char *text)
 		else
 			buf_add(&out, text, 1);
 	buf_add(&out, "'", 1);
-	quoted = out.data;
-	out.data = NULL;
-	return quoted;
+	return mem_take(&out.data);
 }

@@ -30,8 +30,10 @@ render(const struct service_spec *spec, struct buf *out, struct err *e)
 
 	for (size_t i = 0; i < spec->services->n; i++) {
 		const char *service = spec->services->items[i];
-		AUTO_FREE char *launch = service_launch(spec, service), *quoted = service_quote(launch);
-		AUTO_FREE char *command = spec->user->self ? xstrdup(quoted) :
+		AUTO_FREE char *launch = service_launch(spec, service),
+			       *quoted = service_quote(launch);
+		AUTO_FREE char *command = spec->user->self ?
+		    xstrdup(quoted) :
 		    xasprintf("chpst -u %s %s", spec->user->name, quoted);
 
 		(void)json_object_set_new(doc, service, json_pack("{s:[s]}", "run", command));
@@ -114,8 +116,10 @@ compare(const struct supervisor *s, int dir, const struct service_spec *spec, co
 	if (manifest_read(dir, &ours, e) < 0)
 		return -1;
 	if (!strv_has(&ours, file))
-		return err_set(e, ERR_FAIL, "%s/%s is in the way: pp did not write it for %s; move "
-		    "it away", s->config, file, spec->app);
+		return err_set(e, ERR_FAIL,
+		    "%s/%s is in the way: pp did not write it for %s; move "
+		    "it away",
+		    s->config, file, spec->app);
 	return 0;
 }
 
@@ -142,7 +146,8 @@ sb_same(const struct supervisor *s, const struct service_spec *spec, struct err 
 static int
 build(const struct supervisor *s, int dir, struct err *e)
 {
-	const char *argv[] = { "servicebuilder", "-c", s->config, "-d", s->scan, "-s", s->stage, NULL };
+	const char *argv[] = { "servicebuilder", "-c", s->config, "-d", s->scan, "-s", s->stage,
+		NULL };
 	struct run run = { .argv = argv };
 
 	if (dir_make(s->scan, 0755, e) < 0 || dir_make(s->stage, 0755, e) < 0 ||

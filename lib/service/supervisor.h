@@ -17,7 +17,7 @@
 /** What the services of one app are to be. All strings are borrowed. */
 struct service_spec {
 	const char *app, *cluster, *node, *version, *basedir;
-	int port;                    /* the first one, or 0 */
+	int port; /* the first one, or 0 */
 	const struct user *user;
 	const struct strv *services; /* their names, sorted */
 };

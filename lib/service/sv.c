@@ -9,16 +9,16 @@
 #include "lib/service/supervisor.h"
 #include "lib/sys/run.h"
 
-#define STATUS_AT_ONCE 256       /* services asked of one sv */
-#define UNWATCHED_MS 12000       /* runsvdir looks every 5 s */
-#define UP_SECONDS 2             /* what was up for so long is running, not just restarted */
-#define KILL_WAIT "7"            /* seconds sv waits for the effect of a kill */
-#define SLACK_MS 5000            /* what sv may take beyond its own time-out */
+#define STATUS_AT_ONCE 256 /* services asked of one sv */
+#define UNWATCHED_MS 12000 /* runsvdir looks every 5 s */
+#define UP_SECONDS 2       /* what was up for so long is running, not just restarted */
+#define KILL_WAIT "7"      /* seconds sv waits for the effect of a kill */
+#define SLACK_MS 5000      /* what sv may take beyond its own time-out */
 #define POLL_MS 200
 
 struct answer {
 	enum service_state state;
-	long seconds; /* for how long */
+	long seconds;  /* for how long */
 	int unwatched; /* no runsv is there to ask */
 };
 
@@ -125,7 +125,7 @@ tell(const struct supervisor *s, const char *verb, const char *service, int64_t 
 static int
 ask_one(const struct supervisor *s, const char *service, struct answer *a, struct err *e)
 {
-	char *one = (char *)(uintptr_t)service;
+	char *one = (char *)service;
 
 	return ask(s, &one, 1, a, e);
 }
@@ -134,9 +134,9 @@ static int
 wait_until_watched(const struct supervisor *s, const char *service, int64_t timeout_ms,
     struct err *e)
 {
-	int64_t end = clock_now_ms() +
-	    clock_bound_ms(timeout_ms < UNWATCHED_MS ? timeout_ms : UNWATCHED_MS);
-	struct answer a;
+	int64_t end =
+	    clock_now_ms() + clock_bound_ms(timeout_ms < UNWATCHED_MS ? timeout_ms : UNWATCHED_MS);
+	struct answer a = { 0 };
 
 	for (;;) {
 		if (ask_one(s, service, &a, e) < 0)
@@ -144,8 +144,10 @@ wait_until_watched(const struct supervisor *s, const char *service, int64_t time
 		if (!a.unwatched)
 			return 0;
 		if (clock_now_ms() >= end)
-			return err_set(e, ERR_FAIL, "nothing supervises %s/%s; is this running: "
-			    "runsvdir -P %s", s->scan, service, s->scan);
+			return err_set(e, ERR_FAIL,
+			    "nothing supervises %s/%s; is this running: "
+			    "runsvdir -P %s",
+			    s->scan, service, s->scan);
 		clock_sleep_ms(POLL_MS);
 	}
 }
@@ -154,7 +156,7 @@ int
 sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
 {
 	int64_t end = clock_now_ms() + clock_bound_ms(timeout_ms);
-	struct answer a;
+	struct answer a = { 0 };
 
 	if (wait_until_watched(s, service, timeout_ms, e) < 0 ||
 	    tell(s, "start", service, timeout_ms, e) < 0)
@@ -165,8 +167,10 @@ sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, st
 		if (a.state == SERVICE_UP && a.seconds >= UP_SECONDS)
 			return 0;
 		if (clock_now_ms() >= end)
-			return err_set(e, ERR_FAIL, "service %s does not stay up; its log is in "
-			    "%s/%s/log/main/current", service, s->stage, service);
+			return err_set(e, ERR_FAIL,
+			    "service %s does not stay up; its log is in "
+			    "%s/%s/log/main/current",
+			    service, s->stage, service);
 		clock_sleep_ms(POLL_MS);
 	}
 }
@@ -175,7 +179,7 @@ int
 sv_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
 {
 	struct err ignored = ERR_INIT;
-	struct answer a;
+	struct answer a = { 0 };
 
 	if (ask_one(s, service, &a, e) < 0)
 		return -1;

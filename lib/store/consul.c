@@ -34,9 +34,13 @@ request(struct consul_store *s, const char *method, const char *path, const char
     int64_t timeout_ms, struct http_response *resp, struct err *e)
 {
 	AUTO_FREE char *url = xasprintf("%s%s", s->env.base, path);
-	struct http_request req = { .method = method, .url = url, .body = body,
-		.body_len = body ? strlen(body) : 0, .headers = &s->env.headers,
-		.timeout_ms = timeout_ms, .max_body = ANSWER_MAX };
+	struct http_request req = { .method = method,
+		.url = url,
+		.body = body,
+		.body_len = body ? strlen(body) : 0,
+		.headers = &s->env.headers,
+		.timeout_ms = timeout_ms,
+		.max_body = ANSWER_MAX };
 	const char *leader;
 
 	if (http_do(s->http, &req, resp, e) < 0)
@@ -56,8 +60,10 @@ refuse(struct consul_store *s, const char *what, const struct http_response *res
 
 	text[strcspn(text, "\r\n")] = '\0';
 	if (resp->status == 403)
-		return err_set(e, ERR_PERM, "consul at %s: %s: %.300s; the token of CONSUL_HTTP_TOKEN "
-		    "may not do that", s->env.base, what, text[0] ? text : "Permission denied");
+		return err_set(e, ERR_PERM,
+		    "consul at %s: %s: %.300s; the token of CONSUL_HTTP_TOKEN "
+		    "may not do that",
+		    s->env.base, what, text[0] ? text : "Permission denied");
 	return err_set(e, ERR_STORE, "consul at %s: %s: HTTP status %ld%s%.300s", s->env.base, what,
 	    resp->status, text[0] ? ": " : "", text);
 }
@@ -103,7 +109,8 @@ take_results(struct consul_store *s, const json_t *answer, const char *const *ke
 
 	/* An empty result is null in some versions. */
 	if (!json_is_array(results) && !json_is_null(results))
-		return err_set(e, ERR_STORE, "consul at %s: an answer without Results", s->env.base);
+		return err_set(e, ERR_STORE, "consul at %s: an answer without Results",
+		    s->env.base);
 	json_array_foreach(results, i, entry) {
 		const json_t *kv = json_object_get(entry, "KV");
 		const char *key = json_string_value(json_object_get(kv, "Key"));
@@ -156,7 +163,8 @@ check_one_store(struct consul_store *s, struct store_items *items, size_t batche
 		seen++;
 		if (first == NULL)
 			first = item;
-		else if (first->len != item->len || memcmp(first->value, item->value, item->len) != 0)
+		else if (first->len != item->len ||
+		    memcmp(first->value, item->value, item->len) != 0)
 			seen = SIZE_MAX / 2;
 	}
 	if (seen != 0 && seen != batches)
@@ -229,23 +237,28 @@ consul_write(struct store *base, const struct store_write *writes, size_t n, str
 		(void)json_array_append_new(ops, write_operation(&writes[i]));
 	body = json_dumps(ops, JSON_COMPACT);
 	if (request(s, "PUT", "/v1/txn", body, REQUEST_TIMEOUT_MS, &resp, e) < 0)
-		return err_wrap(e, "the change may or may not have been made, look before you "
+		return err_wrap(e,
+		    "the change may or may not have been made, look before you "
 		    "repeat it");
 	if (resp.status == 200)
 		return 0;
 	if (resp.status != 409) {
 		refuse(s, "write", &resp, e);
-		return resp.status < 500 ? -1 : err_wrap(e, "the change may or may not have been "
-		    "made, look before you repeat it");
+		return resp.status < 500 ? -1 :
+					   err_wrap(e,
+					       "the change may or may not have been "
+					       "made, look before you repeat it");
 	}
 	answer = parse_answer(s, &resp, e);
-	what = json_string_value(json_object_get(
-	    json_array_get(json_object_get(answer, "Errors"), 0), "What"));
+	what = json_string_value(
+	    json_object_get(json_array_get(json_object_get(answer, "Errors"), 0), "What"));
 	if (what != NULL && strstr(what, "Permission denied") != NULL)
 		return err_set(e, ERR_PERM, "consul at %s: write %s: %.300s", s->env.base,
 		    writes[0].key, what);
-	return err_set(e, ERR_BUSY, "somebody else changed it meanwhile; nothing was written, try "
-	    "again (%.300s)", what ? what : "consul gives no reason");
+	return err_set(e, ERR_BUSY,
+	    "somebody else changed it meanwhile; nothing was written, try "
+	    "again (%.300s)",
+	    what ? what : "consul gives no reason");
 }
 
 /*
@@ -253,7 +266,8 @@ consul_write(struct store *base, const struct store_write *writes, size_t n, str
  * has many: a connection for each would be more than an agent should cost.
  */
 static int
-consul_wait(struct store *base, const char *const *keys, size_t n, int64_t timeout_ms, struct err *e)
+consul_wait(struct store *base, const char *const *keys, size_t n, int64_t timeout_ms,
+    struct err *e)
 {
 	struct consul_store *s = (struct consul_store *)base;
 	int64_t end = clock_now_ms() + timeout_ms;

@@ -174,25 +174,25 @@ read_identity(struct consul_env *c, struct err *e)
 }
 
 int
-consul_env_read(struct consul_env *c, struct err *e)
+consul_env_read(struct consul_env *env, struct err *e)
 {
-	*c = (struct consul_env){ 0 };
-	if (read_address(c, e) < 0 || read_tls(c, e) < 0 || read_identity(c, e) < 0)
+	*env = (struct consul_env){ 0 };
+	if (read_address(env, e) < 0 || read_tls(env, e) < 0 || read_identity(env, e) < 0)
 		return -1;
 	return 0;
 }
 
 void
-consul_env_release(struct consul_env *c)
+consul_env_release(struct consul_env *env)
 {
-	free(c->base);
-	free(c->http.unix_socket);
-	free(c->http.userpwd);
-	free(c->http.cacert);
-	free(c->http.capath);
-	free(c->http.client_cert);
-	free(c->http.client_key);
-	free(c->http.connect_to);
-	strv_release(&c->headers);
-	*c = (struct consul_env){ 0 };
+	free(env->base);
+	free(env->http.unix_socket);
+	free(env->http.userpwd);
+	free(env->http.cacert);
+	free(env->http.capath);
+	free(env->http.client_cert);
+	free(env->http.client_key);
+	free(env->http.connect_to);
+	strv_release(&env->headers);
+	*env = (struct consul_env){ 0 };
 }

@@ -9,9 +9,9 @@
 #include "lib/net/http.h"
 
 struct consul_env {
-	char *base;           /* "http://127.0.0.1:8500", without a slash at the end */
+	char *base; /* "http://127.0.0.1:8500", without a slash at the end */
 	struct http_opts http;
-	struct strv headers;  /* token and namespace; never to be logged */
+	struct strv headers; /* token and namespace; never to be logged */
 };
 
 /**

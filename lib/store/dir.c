@@ -24,7 +24,7 @@
 #include "lib/store/engine.h"
 
 #define JOURNAL ".journal"
-#define JOURNAL_MAX (64 * STORE_VALUE_MAX * 2)
+#define JOURNAL_MAX (STORE_VALUE_MAX * 2 * (STORE_WRITES_MAX + 1))
 #define LOCK_WAIT_MS 10000
 #define POLL_MS 250
 #define DEPTH_MAX 8
@@ -51,8 +51,8 @@ lock(struct dir_store *s, int root, int operation, int *fd, struct err *e)
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, "lock %s/.lock", s->path);
 		if (clock_now_ms() >= end)
-			return err_set(e, ERR_BUSY,
-			    "%s is locked by another program; try again", s->base.url);
+			return err_set(e, ERR_BUSY, "%s is locked by another program; try again",
+			    s->base.url);
 		clock_sleep_ms(5);
 	}
 	return 0;
@@ -77,7 +77,8 @@ check_git(struct dir_store *s, int root, struct err *e)
 {
 	if (faccessat(root, ".git/index.lock", F_OK, 0) == 0)
 		return err_set(e, ERR_STORE,
-		    "%s is being updated by git; if no git runs, remove .git/index.lock", s->base.url);
+		    "%s is being updated by git; if no git runs, remove .git/index.lock",
+		    s->base.url);
 	return 0;
 }
 
@@ -173,8 +174,9 @@ load_journal(int root, struct err *e)
 	journal = json_loadb(text.data, text.n, 0, &parse);
 	if (!json_is_object(journal)) {
 		json_decref(journal);
-		err_set(e, ERR_STORE, "%s: %s; it was not written by pp: look at it, then remove it",
-		    JOURNAL, parse.text);
+		err_set(e, ERR_STORE,
+		    "%s: %s; it was not written by pp: look at it, then remove it", JOURNAL,
+		    parse.text);
 		return NULL;
 	}
 	return journal;
@@ -307,8 +309,8 @@ finish_journal(struct dir_store *s, int root, struct err *e)
 	if (journal == NULL)
 		return 0;
 	json_object_foreach(journal, key, value) {
-		if (check_key(key, e) < 0 || put_file(s, key, json_string_value(value),
-		    json_string_length(value), e) < 0)
+		if (check_key(key, e) < 0 ||
+		    put_file(s, key, json_string_value(value), json_string_length(value), e) < 0)
 			return -1;
 	}
 	return file_remove(root, JOURNAL, e);
@@ -340,8 +342,8 @@ write_journal(int root, const struct store_write *writes, size_t n, struct err *
 	AUTO_FREE char *text = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		json_t *value = writes[i].value ?
-		    json_stringn(writes[i].value, writes[i].len) : json_null();
+		json_t *value =
+		    writes[i].value ? json_stringn(writes[i].value, writes[i].len) : json_null();
 
 		if (value == NULL || json_object_set_new(journal, writes[i].key, value) < 0)
 			return err_set(e, ERR_DATA, "%s: not valid UTF-8", writes[i].key);
@@ -379,7 +381,8 @@ state_of(struct store *base, const char *const *keys, size_t n, uint64_t *state,
 	*state = items.n;
 	for (size_t i = 0; i < items.n; i++)
 		*state = (*state ^ hash_bytes(items.v[i].key, strlen(items.v[i].key)) ^
-		    (items.v[i].version << 1)) * UINT64_C(1099511628211);
+			     (items.v[i].version << 1)) *
+		    UINT64_C(1099511628211);
 	return 0;
 }
 

@@ -40,8 +40,8 @@ take_id(struct store *s, struct store_items *items, struct err *e)
 		return 0;
 	doc = json_loadb(item->value, item->len, JSON_REJECT_DUPLICATES, &parse);
 	id = json_string_value(json_object_get(doc, "id"));
-	if (id == NULL || id[0] == '\0' || strlcpy(items->id, id, sizeof items->id) >=
-	    sizeof items->id) {
+	if (id == NULL || id[0] == '\0' ||
+	    strlcpy(items->id, id, sizeof items->id) >= sizeof items->id) {
 		json_decref(doc);
 		return err_set(e, ERR_STORE,
 		    "%s: the document pp/store holds no id of a store; nothing is believed",
@@ -70,7 +70,7 @@ compare_items(const void *a, const void *b)
 const struct store_item *
 store_find(const struct store_items *items, const char *key)
 {
-	struct store_item wanted = { .key = (char *)(uintptr_t)key };
+	struct store_item wanted = { .key = (char *)key };
 
 	if (items->n == 0)
 		return NULL;
@@ -83,7 +83,8 @@ store_items_add(struct store_items *items, const char *key, const char *value, s
 {
 	if ((items->n & (items->n - 1)) == 0)
 		items->v = xreallocarray(items->v, items->n ? 2 * items->n : 1, sizeof *items->v);
-	items->v[items->n++] = (struct store_item){ xstrdup(key), xmemdup(value, len), len, version };
+	items->v[items->n++] =
+	    (struct store_item){ xstrdup(key), xmemdup(value, len), len, version };
 }
 
 void
@@ -151,8 +152,10 @@ store_write(struct store *s, const struct store_write *writes, size_t n, struct 
 	if (n == 0)
 		return 0;
 	if (n > STORE_WRITES_MAX)
-		return err_set(e, ERR_DATA, "%zu documents at once are too many for one change; "
-		    "at most %d go together", n, STORE_WRITES_MAX);
+		return err_set(e, ERR_DATA,
+		    "%zu documents at once are too many for one change; "
+		    "at most %d go together",
+		    n, STORE_WRITES_MAX);
 	memcpy(all, writes, n * sizeof *all);
 	if (store_read(s, &key, 1, &items, e) < 0)
 		return -1;

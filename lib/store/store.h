@@ -14,8 +14,8 @@
 #include "lib/base/err.h"
 
 #define STORE_ID_KEY "pp/store"
-#define STORE_VALUE_MAX (512 * 1024) /* bytes of a document; Consul's own limit */
-#define STORE_WRITES_MAX 62          /* writes that fit one atomic transaction */
+#define STORE_VALUE_MAX ((size_t)512 * 1024) /* bytes of a document; Consul's own limit */
+#define STORE_WRITES_MAX 62                  /* writes that fit one atomic transaction */
 
 /** One document as it was read. `version` changes whenever the document does; never 0. */
 struct store_item {

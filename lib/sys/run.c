@@ -33,7 +33,7 @@ become(const struct run *r, pid_t parent, int out, int report)
 	(void)signal(SIGPIPE, SIG_DFL);
 	if (in >= 0 && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
 	    dup2(out, STDERR_FILENO) >= 0 && (r->cwd_fd <= 0 || fchdir(r->cwd_fd) == 0))
-		(void)execvp(r->argv[0], (char *const *)(uintptr_t)r->argv);
+		(void)execvp(r->argv[0], (char *const *)r->argv);
 	number = errno;
 	(void)!write(report, &number, sizeof number);
 	_exit(EXEC_FAILED);
@@ -70,6 +70,14 @@ collect(int pidfd, int out, int64_t timeout_ms, struct buf *output)
 		if (ready <= 0 && left <= 0)
 			return 1;
 	}
+}
+
+/* Before the scope ends: the far end must not keep the pipe open. */
+static void
+close_now(int *fd)
+{
+	(void)close(*fd);
+	*fd = -1;
 }
 
 static int
@@ -121,9 +129,8 @@ run_program(const struct run *r, struct buf *output, struct err *e)
 		return err_sys(e, "fork for %s", r->argv[0]);
 	if (pid == 0)
 		become(r, self, out_far, report_far);
-	(void)close(out_far);
-	(void)close(report_far);
-	out_far = report_far = -1;
+	close_now(&out_far);
+	close_now(&report_far);
 	(void)setpgid(pid, pid);
 	pidfd = pidfd_open(pid, 0);
 	ended = pidfd < 0 ? -1 : collect(pidfd, out, timeout, output);

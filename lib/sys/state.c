@@ -32,7 +32,8 @@ state_default_path(struct err *e)
 		home = user != NULL ? user->pw_dir : NULL;
 	}
 	if (home == NULL || home[0] != '/') {
-		err_set(e, ERR_CONFIG, "no home directory is known; set --state-dir or PP_STATE_DIR");
+		err_set(e, ERR_CONFIG,
+		    "no home directory is known; set --state-dir or PP_STATE_DIR");
 		return NULL;
 	}
 	return xasprintf("%s/.local/state/pp", home);
@@ -92,8 +93,11 @@ state_lock(struct state *s, const char *what, const char *node, struct err *e)
 			pid[0] = '\0';
 		pid[strspn(pid, "0123456789")] = '\0';
 		(void)close(fd);
-		return busy ? err_set(e, ERR_BUSY, "another run of %s on %s is under way (pid %s); "
-		    "this one leaves it alone", what, node, pid[0] ? pid : "unknown") : -1;
+		return busy ? err_set(e, ERR_BUSY,
+				  "another run of %s on %s is under way (pid %s); "
+				  "this one leaves it alone",
+				  what, node, pid[0] ? pid : "unknown") :
+			      -1;
 	}
 	/* Only for the message above: the lock is what counts, and it ends with the process. */
 	(void)snprintf(pid, sizeof pid, "%ld\n", (long)getpid());

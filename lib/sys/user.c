@@ -30,8 +30,10 @@ user_of_app(const char *runas, const char *app, struct user *u, struct err *e)
 	errno = 0;
 	pw = getpwnam(name);
 	if (pw == NULL && runas != NULL)
-		return err_set(e, ERR_FAIL, "runas %s: there is no such user; make it with: "
-		    "useradd --system %s", runas, runas);
+		return err_set(e, ERR_FAIL,
+		    "runas %s: there is no such user; make it with: "
+		    "useradd --system %s",
+		    runas, runas);
 	if (pw == NULL)
 		return 0;
 	u->uid = pw->pw_uid;
