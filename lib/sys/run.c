@@ -44,7 +44,7 @@ become(const struct run *r, pid_t parent, int out, int report)
  * keep us: the end of the program itself is what counts.
  */
 static int
-collect(int pidfd, int out, int64_t timeout_ms, struct buf *output)
+collect(int pidfd, int out, int64_t timeout_ms, size_t output_max, struct buf *output)
 {
 	int64_t end = clock_now_ms() + timeout_ms;
 	struct pollfd fds[2] = { { out, POLLIN, 0 }, { pidfd, POLLIN, 0 } };
@@ -60,7 +60,7 @@ collect(int pidfd, int out, int64_t timeout_ms, struct buf *output)
 			return -1;
 		if (ready > 0 && fds[0].revents != 0) {
 			n = read(out, chunk, sizeof chunk);
-			if (n > 0 && output->n < RUN_OUTPUT_MAX)
+			if (n > 0 && output->n < output_max)
 				buf_add(output, chunk, (size_t)n);
 			if (n == 0)
 				fds[0].fd = -1;
@@ -133,7 +133,8 @@ run_program(const struct run *r, struct buf *output, struct err *e)
 	close_now(&report_far);
 	(void)setpgid(pid, pid);
 	pidfd = pidfd_open(pid, 0);
-	ended = pidfd < 0 ? -1 : collect(pidfd, out, timeout, output);
+	ended = pidfd < 0 ? -1 : collect(pidfd, out, timeout,
+			      r->output_max ? r->output_max : RUN_OUTPUT_MAX, output);
 	buf_add(output, "", 0);
 	return finish(r, pid, report, ended, e);
 }

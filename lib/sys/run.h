@@ -14,6 +14,7 @@ struct run {
 	int64_t timeout_ms;      /* 0: RUN_TIMEOUT_MS; the run's own deadline bounds it too */
 	int stdin_fd;            /* what the program reads; 0: /dev/null */
 	int cwd_fd;              /* a directory descriptor to start in; 0: where pp is */
+	size_t output_max;       /* bytes kept of what it prints; 0: RUN_OUTPUT_MAX */
 };
 
 #define RUN_TIMEOUT_MS 60000

@@ -1,0 +1,131 @@
+#include "lib/firewall/firewall.h"
+
+#include <sys/mman.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/sys/run.h"
+
+#define TCP_LISTEN 0x0a /* the state, in /proc/net/tcp */
+
+const struct firewall_ops *
+firewall_find(const char *name)
+{
+	static const struct firewall_ops *const all[] = { &firewall_nft, &firewall_iptables,
+		&firewall_port_authority };
+
+	for (size_t i = 0; i < MEM_COUNT(all); i++)
+		if (strcmp(all[i]->name, name) == 0)
+			return all[i];
+	return NULL;
+}
+
+int
+firewall_look(struct firewall *f, struct err *e)
+{
+	if (f->ops->look(f, e) < 0)
+		return -1;
+	fw_rules_sort(&f->found);
+	return 0;
+}
+
+int
+firewall_check(const struct firewall *f, const struct intent_app *app, struct err *e)
+{
+	return f->ops->check(f, app, e);
+}
+
+char *
+firewall_describe(const struct firewall *f, const struct fw_rules *wanted)
+{
+	return f->ops->describe(f, wanted);
+}
+
+int
+firewall_write(struct firewall *f, const struct fw_rules *wanted, struct err *e)
+{
+	return f->ops->write(f, wanted, e);
+}
+
+void
+firewall_free(struct firewall *f)
+{
+	if (f == NULL)
+		return;
+	fw_rules_release(&f->found);
+	strv_release(&f->options.always_allow);
+	strv_release(&f->leftover_objects);
+	free(f->options.chain);
+	free(f->options.config_dir);
+	free(f->options.cmd);
+	free(f->damage);
+	free(f);
+}
+
+static int
+is_listening_in(const char *path, const struct strv *ports)
+{
+	FILE *f = fopen(path, "re");
+	char line[512];
+	int found = 0;
+
+	while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+		unsigned port, state;
+		char text[16];
+
+		/* "  0: 00000000:0016 00000000:0000 0A ..." */
+		if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &port, &state) != 2 ||
+		    state != TCP_LISTEN)
+			continue;
+		(void)snprintf(text, sizeof text, "%u", port);
+		found = strv_has(ports, text);
+	}
+	if (f != NULL)
+		(void)fclose(f);
+	return found;
+}
+
+int
+firewall_is_listening(const struct strv *ports)
+{
+	return is_listening_in("/proc/self/net/tcp", ports) ||
+	    is_listening_in("/proc/self/net/tcp6", ports);
+}
+
+/* Its lines as one: what went wrong first, then the rule it points at, not the marks below it. */
+static void
+join_words(const char *output, struct buf *words)
+{
+	AUTO_STRV struct strv lines = { 0 };
+
+	strv_split(&lines, output, '\n');
+	for (size_t i = 0; i < lines.n && words->n < 1000; i++) {
+		const char *line = lines.items[i] + strspn(lines.items[i], " \t");
+
+		if (line[0] == '\0' || strspn(line, "^~ \t") == strlen(line))
+			continue;
+		buf_printf(words, "%s%.400s", words->n ? ": " : "", line);
+	}
+}
+
+int
+firewall_feed(const char *const *argv, const char *text, struct err *e)
+{
+	AUTO_CLOSE int fd = memfd_create("ruleset", MFD_CLOEXEC);
+	AUTO_BUF struct buf output = { 0 }, words = { 0 };
+	struct run run = { .argv = argv };
+	int status;
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) ||
+	    lseek(fd, 0, SEEK_SET) < 0)
+		return err_sys(e, "write the ruleset for %s", argv[0]);
+	run.stdin_fd = fd;
+	status = run_program(&run, &output, e);
+	if (status <= 0)
+		return status;
+	join_words(output.data, &words);
+	return err_set(e, ERR_FAIL, "%s refused the rules, the old ones stay: %s", argv[0],
+	    words.n ? words.data : "it says nothing");
+}
