@@ -11,7 +11,7 @@ set -eu
 build='gcc make pkg-config|pkgconf libc6-dev libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev
 	libjansson-dev libarchive-dev libbsd-dev libssl-dev libinih-dev libyaml-dev zlib1g-dev'
 run='runit busybox|busybox-static ca-certificates tar gzip'
-test='bats sudo nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl openssl perl-base nftables
+test='bats mandoc sudo nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl openssl perl-base nftables
 	iproute2 zstd xz-utils bzip2 strace util-linux procps jq'
 lint='clang clang-tidy clang-format cppcheck mandoc shellcheck'
 

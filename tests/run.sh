@@ -78,6 +78,10 @@ prepare() {
 	export ASAN_OPTIONS="exitcode=99:detect_stack_use_after_return=1:${ASAN_OPTIONS-}"
 	export UBSAN_OPTIONS="exitcode=99:print_stacktrace=1:${UBSAN_OPTIONS-}"
 	export LSAN_OPTIONS="exitcode=99:${LSAN_OPTIONS-}"
+	# What a test leaves goes with this script's own files, though it be killed.
+	TMPDIR=$work/tmp
+	mkdir "$TMPDIR"
+	export TMPDIR
 	# What make tells its children is not for those that tests start.
 	unset BUILD SAN MAKEFLAGS MFLAGS MAKELEVEL MAKE T
 }

@@ -137,6 +137,7 @@ struct pass {
 struct agent {
 	const char *name, *summary;
 	int reads; /* INTENT_OWNERS or 0 */
+	int steps_apart; /* a step that fails does not keep the app's next ones from being done */
 	const struct setting *settings;
 	int (*observe)(struct pass *, struct err *);
 	void (*plan)(const struct pass *, struct plan *);

@@ -186,7 +186,7 @@ print_plan(const struct agent *agent, const struct plan *plan)
 	}
 }
 
-/* Steps in order; the first that fails ends them for this app. */
+/* Steps in order; the first that fails ends them for this app, unless they stand apart. */
 static void
 apply_app(struct pass *p, const struct agent *agent, const struct app_plan *ap,
     struct pass_result *result)
@@ -205,7 +205,8 @@ apply_app(struct pass *p, const struct agent *agent, const struct app_plan *ap,
 		}
 		log_fatal("%s: %s", name, e.msg);
 		result->failed = 1;
-		return;
+		if (!agent->steps_apart)
+			return;
 	}
 }
 

@@ -153,6 +153,7 @@ apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct
 const struct agent agent_preparer = {
 	.name = "preparer",
 	.summary = "fetch and unpack the versions this node should have ready",
+	.steps_apart = 1,
 	.settings = settings,
 	.observe = observe,
 	.plan = plan,

@@ -87,13 +87,30 @@ edit_show_leaf(const struct edit_leaf *leaf)
 	return xasprintf("%s%s%s", leaf->path, sign, text);
 }
 
+/* An object of user_config that has a name which set could not take apart is shown whole. */
+static int
+opens(const json_t *object, const char *path)
+{
+	const json_t *child;
+	const char *name;
+
+	if (json_object_size(object) == 0)
+		return 0;
+	if (strncmp(path, "user_config", strlen("user_config")) != 0)
+		return 1;
+	json_object_foreach((json_t *)object, name, child)
+		if (name[0] == '\0' || strpbrk(name, ".=:\n") != NULL)
+			return 0;
+	return 1;
+}
+
 static void
 flatten(const json_t *value, const char *path, struct edit_leaves *leaves)
 {
 	const json_t *child;
 	const char *name;
 
-	if (json_is_object(value) && json_object_size(value) > 0) {
+	if (json_is_object(value) && opens(value, path)) {
 		json_object_foreach((json_t *)value, name, child) {
 			AUTO_FREE char *below = xasprintf("%s%s%s", path, path[0] ? "." : "", name);
 

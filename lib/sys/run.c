@@ -100,7 +100,8 @@ finish(const struct run *r, pid_t pid, int report, int ended, struct err *e)
 		return err_sys(e, "wait for %s", r->argv[0]);
 	if (read(report, &number, sizeof number) == sizeof number) {
 		errno = number;
-		return err_sys(e, "run %s", r->argv[0]);
+		err_sys(e, "run %s", r->argv[0]);
+		return number == ENOENT ? err_wrap(e, "is it installed, and on PATH") : -1;
 	}
 	if (ended != 0)
 		return err_set(e, ERR_FAIL, "%s did not end in time, killed", r->argv[0]);

@@ -322,9 +322,11 @@ helper_consul_run() {
 	for file in "$HELPER_CONSUL_DIR"/[0-9]*.*; do
 		config+=(-config-file "$file")
 	done
-	TMPDIR=$HELPER_CONSUL_DIR spawn consul "$CONSUL" agent "${HELPER_CONSUL_ARGS[@]}" "${config[@]}"
+	spawn consul "$CONSUL" agent "${HELPER_CONSUL_ARGS[@]}" "${config[@]}"
 	CONSUL_PID=$SPAWNED
 	wait_until 20 helper_consul_decided || fail "consul does not answer"
+	# Consul makes this whatever TMPDIR says, and uses it for nothing.
+	rmdir /tmp/consul-test 2>/dev/null || :
 	consul_is_ready
 }
 

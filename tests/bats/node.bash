@@ -73,18 +73,24 @@ traced() {
 		strace -o /dev/null "$@"
 }
 
-# system_calls CMD...: print how many it makes.
-system_calls() {
+# death_points CMD...: carry it out, and print where it could be killed: before each of its system
+# calls that change something or start something, as "NAME COUNT", the COUNTth call of NAME.
+death_points() {
 	ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" LSAN_OPTIONS="${LSAN_OPTIONS-}:detect_leaks=0" \
 		strace -o "$BATS_TEST_TMPDIR/calls" "$@" >/dev/null 2>&1
-	wc -l <"$BATS_TEST_TMPDIR/calls"
+	awk -F '(' '
+		/^(mkdir|symlink|unlink|rename|link)(at|at2)?\(|^(write|pwrite64|ftruncate|fsync|syncfs|flock|fchmod|fchmodat|fchown|clone|clone3|vfork|wait4)\(/ {
+			print $1, ++n[$1]; next
+		}
+		/^openat\(.*(O_CREAT|O_TMPFILE)/ { print $1, n[$1] + 1 }
+		{ n[$1]++ }' "$BATS_TEST_TMPDIR/calls"
 }
 
-# killed_at N CMD...: kill it with -9 as it enters its Nth system call. Fails when it was not.
+# killed_at NAME COUNT CMD...: kill it with -9 before that call. Fails when it was not.
 killed_at() {
-	local n=$1
+	local name=$1 count=$2 code=0
 
-	shift
-	traced --inject=all:signal=KILL:when="$n" "$@" >/dev/null 2>&1 && return 1
-	[ $? -eq 137 ]
+	shift 2
+	traced --inject="$name:signal=KILL:when=$count" "$@" >/dev/null 2>&1 || code=$?
+	[ "$code" -eq 137 ]
 }

@@ -507,15 +507,15 @@ exec cat" ]
 
 @test "every agent has a line in the crontab, and its command works" {
 	store_dir
-	lines=$(grep '^[0-9*]' "$TOP/cron/pp.crontab")
-	[ "$(sed -n 's/.*pp converge \([a-z]*\).*/\1/p' <<<"$lines" | sort | tr '\n' ' ')" = \
+	entries=$(grep '^[0-9*]' "$TOP/cron/pp.crontab")
+	[ "$(sed -n 's/.*pp converge \([a-z]*\).*/\1/p' <<<"$entries" | sort | tr '\n' ' ')" = \
 		"iptables preparer setlive sudoers " ]
 	while IFS=$'\t' read -r when who command; do
 		[ "$(wc -w <<<"$when")" = 5 ]
 		[ "$who" = root ]
 		command=${command/#\/usr\/local\/bin\/pp/$PP}
 		${command/splay=50s/splay=0s} --dry-run
-	done <<<"$lines"
+	done <<<"$entries"
 }
 
 @test "systemd understands the timer and the service" {

@@ -1,10 +1,12 @@
 /* The log: its form, what is shown when, and what could steer a terminal. */
 #include "lib/base/log.h"
 
-#include <fcntl.h>
 #include <regex.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/tap.h"
@@ -143,42 +145,51 @@ test_utc(void)
 	(void)unsetenv("TZ");
 }
 
-/* The journal is found out once, so this is its own process. */
+/* Whether stderr is the journal is found out once, so this is a process of its own. */
 static void
-test_journal(void)
+log_to_journal(int file)
 {
-	char name[] = "/tmp/pp-test-log.XXXXXX", stream[64], text[512] = "";
-	int file = mkstemp(name), saved = dup(STDERR_FILENO);
+	char stream[64];
 	struct stat st;
 
-	(void)unlink(name);
 	(void)dup2(file, STDERR_FILENO);
 	(void)fstat(STDERR_FILENO, &st);
-	(void)snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev,
-	    (uintmax_t)st.st_ino);
+	(void)snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
 	(void)setenv("JOURNAL_STREAM", stream, 1);
 	log_set_verbose(1);
 	say_note();
 	say_change();
 	say_warn();
 	say_fatal();
-	(void)dup2(saved, STDERR_FILENO);
+}
+
+static void
+test_journal(void)
+{
+	char name[] = "/tmp/pp-test-log.XXXXXX", text[512] = "";
+	int file = mkstemp(name), status;
+	pid_t child;
+
+	(void)unlink(name);
+	(void)fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		log_to_journal(file);
+		_exit(0);
+	}
+	(void)waitpid(child, &status, 0);
 	(void)!pread(file, text, sizeof text - 1, 0);
+	(void)close(file);
 	is(text, "<6>a note\n<5>slug: Stopping\n<4>hold\\x0aon\n<3>no\n",
 	    "in the journal a line has a priority and no time");
 }
 
 int
-main(int argc, char **argv)
+main(void)
 {
-	if (argc > 1 && strcmp(argv[1], "journal") == 0) {
-		test_journal();
-		return done();
-	}
-	if (argc > 1)
-		return 64;
 	(void)unsetenv("JOURNAL_STREAM");
 	test_escape();
+	test_journal();
 	test_lines();
 	test_utc();
 	return done();
