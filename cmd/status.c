@@ -114,8 +114,29 @@ prepared_versions(const struct row *row)
 	return list;
 }
 
+/* The rules that are in force for an app, with what has come through them. */
 static json_t *
-row_json(const struct row *row)
+open_ports(const struct pass *p, const struct intent_app *app)
+{
+	json_t *list = json_array();
+	size_t n = 0;
+	const struct fw_rule *rules =
+	    p->firewall != NULL ? fw_rules_of(&p->firewall->found, app->name, &n) : NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		char ports[16];
+
+		(void)json_array_append_new(list,
+		    json_pack("{s:s,s:s,s:s?,s:I,s:I}", "port",
+			fw_rule_ports(&rules[i], '-', ports), "protocol",
+			fw_proto_name(rules[i].proto), "from", rules[i].from, "packets",
+			(json_int_t)rules[i].packets, "bytes", (json_int_t)rules[i].bytes));
+	}
+	return list;
+}
+
+static json_t *
+row_json(const struct pass *p, const struct row *row)
 {
 	const struct intent_version *active = intent_active(row->app);
 	json_t *intended = json_object();
@@ -123,10 +144,10 @@ row_json(const struct row *row)
 	for (size_t i = 0; i < row->app->nversions; i++)
 		(void)json_object_set_new(intended, row->app->versions[i].id,
 		    json_string(row->app->versions[i].active ? "active" : "prep"));
-	return json_pack("{s:s,s:s?,s:o,s:s?,s:o,s:s?,s:s,s:s,s:s?,s:O}", "app", row->app->name,
+	return json_pack("{s:s,s:s?,s:o,s:s?,s:o,s:s?,s:s,s:o,s:s,s:s?,s:O}", "app", row->app->name,
 	    "cluster", row->app->cluster, "intended", intended, "active",
 	    active ? active->id : NULL, "prepared", prepared_versions(row), "live",
-	    live_version(row), "running", running(row), "state", plan_state_name(row->state),
+	    live_version(row), "running", running(row), "ports", open_ports(p, row->app), "state", plan_state_name(row->state),
 	    "reason", row->reason, "agents", row->agents);
 }
 
@@ -137,7 +158,7 @@ print_json(const struct pass *p, const struct rows *rows)
 	AUTO_FREE char *text = NULL;
 
 	for (size_t i = 0; i < rows->n; i++)
-		(void)json_array_append_new(apps, row_json(&rows->v[i]));
+		(void)json_array_append_new(apps, row_json(p, &rows->v[i]));
 	doc = json_pack("{s:s,s:O}", "node", p->intent.node, "apps", apps);
 	text = json_dumps(doc, JSON_INDENT(2));
 	printf("%s\n", text);
@@ -191,6 +212,26 @@ print_table(const struct rows *rows)
 			printf("%s\n", cells.items[i]);
 		else
 			printf("%-*s  ", width[i % COLUMNS], cells.items[i]);
+	}
+}
+
+/* For apps that were named: each port that is open, and what has come through it. */
+static void
+print_ports(const struct pass *p, const struct rows *rows)
+{
+	for (size_t i = 0; p->firewall != NULL && i < rows->n; i++) {
+		size_t n;
+		const struct fw_rule *rules =
+		    fw_rules_of(&p->firewall->found, rows->v[i].app->name, &n);
+
+		for (size_t k = 0; k < n; k++) {
+			char ports[16];
+
+			printf("%s: open %s/%s%s%s, %llu packets\n", rules[k].app,
+			    fw_rule_ports(&rules[k], '-', ports), fw_proto_name(rules[k].proto),
+			    rules[k].from ? " from " : "", rules[k].from ? rules[k].from : "",
+			    (unsigned long long)rules[k].packets);
+		}
 	}
 }
 
@@ -265,6 +306,8 @@ print_rows(const struct pass *p, const struct rows *all, const struct strv *name
 		print_json(p, &rows);
 	else
 		print_table(&rows);
+	if (names->n > 0 && strcmp(format, "json") != 0)
+		print_ports(p, &rows);
 	free(rows.v);
 	return code;
 }

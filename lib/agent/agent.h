@@ -14,6 +14,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/settings.h"
+#include "lib/firewall/firewall.h"
 #include "lib/intent/intent.h"
 #include "lib/service/supervisor.h"
 #include "lib/sys/state.h"
@@ -47,6 +48,7 @@ struct seen_live {
 struct seen_ports {
 	int same;    /* as intended */
 	int present; /* pp has something here for this app */
+	int drifted; /* it is not what pp wrote last */
 	char *fault;
 };
 
@@ -80,6 +82,7 @@ struct step {
 	char *subject; /* what it is done to: a version, a link's target; may be NULL */
 	char *text;    /* for people: "flip current to installs/slug_abc" */
 	char *reason;  /* "the active version is abc" */
+	char *detail;  /* what --dry-run shows besides, several lines; may be NULL */
 };
 
 /** What is to be done for one app, or for the node as a whole where app is NULL. */
@@ -90,6 +93,7 @@ struct app_plan {
 	char *reason; /* of the state; NULL: goes without saying */
 	struct step *steps;
 	size_t nsteps;
+	struct fw_rules rules; /* iptables, of the node: what is to be written */
 };
 
 struct plan {
@@ -131,7 +135,10 @@ struct pass {
 	const struct strv *only; /* apps of --app; empty: all */
 	struct intent_node intent;
 	struct seen *seen;   /* parallel to intent.apps */
-	int refresh_pending; /* iptables: the program has yet to be told of a change */
+	struct firewall *firewall; /* iptables: as it was found */
+	int firewall_known;        /* pp remembers to have written it */
+	int firewall_mode_changed; /* in another mode than now */
+	int firewall_listening;    /* somebody listens on a port that stays open anyway */
 };
 
 struct agent {

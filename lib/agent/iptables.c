@@ -144,6 +144,12 @@ memory_name(const struct firewall *f)
 	return xasprintf("%s-%016" PRIx64, f->ops->name, hash_bytes(place, strlen(place)));
 }
 
+static const char *
+mode_name(const struct firewall *f)
+{
+	return f->options.mode == FIREWALL_ENFORCE ? "enforce" : "allow";
+}
+
 static void
 look_at_app(struct pass *p, const struct intent_app *app, const json_t *memory,
     struct seen_ports *seen)
@@ -175,6 +181,7 @@ observe(struct pass *p, struct err *e)
 	AUTO_FREE char *name = NULL, *text = NULL;
 	json_auto_t *memory = NULL;
 	const struct fw_rules *found;
+	const char *mode;
 
 	if (open_firewall(p, e) < 0)
 		return -1;
@@ -187,9 +194,13 @@ observe(struct pass *p, struct err *e)
 	if (state_recall(&p->state, "firewall", name, &text, e) < 0)
 		return -1;
 	memory = text != NULL ? json_loads(text, 0, NULL) : NULL;
-	p->firewall_known = json_is_object(memory);
+	mode = json_string_value(json_object_get(memory, "mode"));
+	p->firewall_known = mode != NULL;
+	p->firewall_mode_changed = mode != NULL &&
+	    strcmp(mode, mode_name(p->firewall)) != 0;
 	for (size_t i = 0; i < p->intent.napps; i++)
-		look_at_app(p, &p->intent.apps[i], memory, &p->seen[i].ports);
+		look_at_app(p, &p->intent.apps[i], json_object_get(memory, "apps"),
+		    &p->seen[i].ports);
 	p->firewall_listening = firewall_is_listening(&p->firewall->options.always_allow);
 	return 0;
 }
@@ -200,7 +211,13 @@ observe(struct pass *p, struct err *e)
 struct claim {
 	enum intent_proto proto;
 	uint16_t first, last;
-	size_t app; /* its place in the plan */
+	const char *app;
+	struct app_plan *plan; /* NULL: this run is not about that app */
+};
+
+struct claims {
+	struct claim *v;
+	size_t n;
 };
 
 static int
@@ -216,7 +233,7 @@ compare_claims(const void *left, const void *right)
 static int
 is_stated(const struct app_plan *ap)
 {
-	return ap->app != NULL && ap->app->certainty == INTENT_STATED && ap->state != PLAN_FAILED;
+	return ap != NULL && ap->app->certainty == INTENT_STATED && ap->state != PLAN_FAILED;
 }
 
 /* The rules an app is to have: its intent's, or in doubt those that are there. */
@@ -229,18 +246,61 @@ add_wanted(const struct pass *p, const struct app_plan *ap, struct fw_rules *wan
 		fw_rules_keep_app(wanted, &p->firewall->found, ap->app->name);
 }
 
-static int
-fail_both(struct plan *plan, const struct claim *a, const struct claim *b)
+/* Rules of apps that this run is not about (--app) stay. */
+static void
+add_others(const struct pass *p, struct fw_rules *wanted)
 {
-	struct app_plan *one = &plan->apps[a->app], *other = &plan->apps[b->app];
-	int changed = is_stated(one) || is_stated(other);
-	struct app_plan *both[] = { one, other };
+	const struct fw_rules *found = &p->firewall->found;
 
-	for (size_t i = 0; i < 2; i++)
-		if (is_stated(both[i]))
-			plan_say(both[i], PLAN_FAILED, "port %u/%s is claimed by both %s and %s; its "
-			    "rules stay as they are", b->first, fw_proto_name(b->proto),
-			    one->app->name, other->app->name);
+	for (size_t i = 0; i < found->n; i++)
+		if ((i == 0 || strcmp(found->v[i].app, found->v[i - 1].app) != 0) &&
+		    intent_find(&p->intent, found->v[i].app) == NULL)
+			fw_rules_keep_app(wanted, found, found->v[i].app);
+}
+
+static void
+add_claims(struct claims *claims, struct app_plan *ap, const struct fw_rules *rules)
+{
+	claims->v = xreallocarray(claims->v, claims->n + rules->n, sizeof *claims->v);
+	for (size_t k = 0; k < rules->n; k++)
+		claims->v[claims->n++] = (struct claim){ rules->v[k].proto, rules->v[k].first,
+			rules->v[k].last, rules->v[k].app, ap };
+}
+
+static int
+fail_both(const struct claim *a, const struct claim *b)
+{
+	struct app_plan *both[] = { a->plan, b->plan };
+	int changed = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!is_stated(both[i]))
+			continue;
+		plan_say(both[i], PLAN_FAILED, "port %u/%s is claimed by both %s and %s; its rules "
+		    "stay as they are", b->first, fw_proto_name(b->proto), a->app, b->app);
+		changed = 1;
+	}
+	return changed;
+}
+
+static int
+sweep_claims(struct claims *claims)
+{
+	size_t widest = 0;
+	int changed = 0;
+
+	if (claims->n < 2)
+		return 0;
+	qsort(claims->v, claims->n, sizeof *claims->v, compare_claims);
+	for (size_t i = 1; i < claims->n; i++) {
+		const struct claim *a = &claims->v[widest], *b = &claims->v[i];
+
+		if (a->proto == b->proto && b->first <= a->last && b->first != 0 &&
+		    strcmp(a->app, b->app) != 0)
+			changed |= fail_both(a, b);
+		if (a->proto != b->proto || b->last > a->last)
+			widest = i;
+	}
 	return changed;
 }
 
@@ -248,29 +308,23 @@ fail_both(struct plan *plan, const struct claim *a, const struct claim *b)
 static int
 find_conflicts(const struct pass *p, struct plan *plan)
 {
-	AUTO_FREE struct claim *claims = NULL;
-	size_t n = 0, widest = 0;
-	int changed = 0;
+	AUTO_RULES struct fw_rules all = { 0 };
+	struct claims claims = { 0 };
+	size_t from = 0;
+	int changed;
 
+	add_others(p, &all);
+	add_claims(&claims, NULL, &all);
 	for (size_t i = 0; i < plan->n; i++) {
-		AUTO_RULES struct fw_rules rules = { 0 };
+		struct fw_rules own;
 
-		add_wanted(p, &plan->apps[i], &rules);
-		claims = xreallocarray(claims, n + rules.n, sizeof *claims);
-		for (size_t k = 0; k < rules.n; k++)
-			claims[n++] = (struct claim){ rules.v[k].proto, rules.v[k].first,
-				rules.v[k].last, i };
+		from = all.n;
+		add_wanted(p, &plan->apps[i], &all);
+		own = (struct fw_rules){ all.v + from, all.n - from };
+		add_claims(&claims, &plan->apps[i], &own);
 	}
-	if (n > 1)
-		qsort(claims, n, sizeof *claims, compare_claims);
-	for (size_t i = 1; i < n; i++) {
-		if (claims[widest].proto == claims[i].proto &&
-		    claims[i].first <= claims[widest].last && claims[i].first != 0 &&
-		    claims[i].app != claims[widest].app)
-			changed |= fail_both(plan, &claims[widest], &claims[i]);
-		if (claims[i].proto != claims[widest].proto || claims[i].last > claims[widest].last)
-			widest = i;
-	}
+	changed = sweep_claims(&claims);
+	free(claims.v);
 	return changed;
 }
 
@@ -302,8 +356,12 @@ why_write(const struct pass *p, size_t steps, struct buf *text)
 
 	if (f->absent && p->firewall_known && f->ops != &firewall_port_authority)
 		return "drift: it is gone, by a reboot or by hand";
+	if (p->firewall_mode_changed)
+		return "another mode is asked for";
 	if (f->damage != NULL) {
-		buf_printf(text, "%s%s", f->ops == &firewall_port_authority ? "" : "drift: ", f->damage);
+		buf_printf(text, "%s%s",
+		    p->firewall_known && f->ops != &firewall_port_authority ? "drift: " : "",
+		    f->damage);
 		return text->data;
 	}
 	if (steps > 0)
@@ -322,7 +380,7 @@ would_lock_out(const struct pass *p)
 }
 
 static void
-plan_write(const struct pass *p, struct plan *plan, const struct fw_rules *wanted, size_t steps)
+plan_write(const struct pass *p, struct plan *plan, struct fw_rules *wanted, size_t steps)
 {
 	AUTO_BUF struct buf text = { 0 };
 	const char *why = why_write(p, steps, &text);
@@ -341,6 +399,8 @@ plan_write(const struct pass *p, struct plan *plan, const struct fw_rules *wante
 	}
 	plan_step(node, PORTS_WRITE, NULL, why, "write the rules of %s", p->firewall->ops->name);
 	node->steps[0].detail = firewall_describe(p->firewall, wanted);
+	node->rules = *wanted;
+	*wanted = (struct fw_rules){ 0 };
 }
 
 static void
@@ -357,6 +417,7 @@ plan(const struct pass *p, struct plan *plan)
 	/* Who is failed keeps what he has, which may be what a third one claims. */
 	while (find_conflicts(p, plan))
 		;
+	add_others(p, &wanted);
 	for (size_t i = 0; i < plan->n; i++)
 		add_wanted(p, &plan->apps[i], &wanted);
 	fw_rules_sort(&wanted);
@@ -386,17 +447,50 @@ tell_ports(const struct intent_app *app)
 }
 
 static int
-remember(struct pass *p, const struct fw_rules *wanted, struct err *e)
+remember(struct pass *p, const struct fw_rules *written, struct err *e)
 {
 	AUTO_FREE char *name = memory_name(p->firewall), *text = NULL;
-	json_auto_t *memory = json_object();
+	json_t *apps = json_object();
+	json_auto_t *memory = json_pack("{s:s,s:o}", "mode", mode_name(p->firewall), "apps", apps);
 
-	for (size_t i = 0; i < p->intent.napps; i++) {
-		const char *app = p->intent.apps[i].name;
-		AUTO_FREE char *hash = xasprintf("%016" PRIx64, fw_rules_hash(wanted, app));
+	for (size_t i = 0; i < written->n + p->intent.napps; i++) {
+		const char *app = i < written->n ? written->v[i].app :
+						   p->intent.apps[i - written->n].name;
+		AUTO_FREE char *hash = NULL;
 
-		(void)json_object_set_new(memory, app, json_string(hash));
+		if (json_object_get(apps, app) != NULL)
+			continue;
+		hash = xasprintf("%016" PRIx64, fw_rules_hash(written, app));
+		(void)json_object_set_new(apps, app, json_string(hash));
 	}
 	text = json_dumps(memory, JSON_COMPACT | JSON_SORT_KEYS);
 	return state_keep(&p->state, "firewall", name, text, e);
 }
+
+static int
+apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct err *e)
+{
+	if (step->kind != PORTS_WRITE && strncmp(step->reason, "drift", 5) == 0)
+		log_warn("%s: %s", ap->app->name, step->reason);
+	if (step->kind == PORTS_OPEN)
+		tell_ports(ap->app);
+	if (step->kind == PORTS_CLOSE)
+		log_change("%s: closing its ports", ap->app->name);
+	if (step->kind != PORTS_WRITE)
+		return 0;
+	if (strncmp(step->reason, "drift", 5) == 0)
+		log_warn("%s", step->reason);
+	log_change("%s", p->firewall->ops->refreshing);
+	if (firewall_write(p->firewall, &ap->rules, e) < 0)
+		return -1;
+	return remember(p, &ap->rules, e);
+}
+
+const struct agent agent_iptables = {
+	.name = "iptables",
+	.summary = "open the ports of the apps on this node, close those of gone ones",
+	.settings = settings,
+	.observe = observe,
+	.plan = plan,
+	.apply = apply,
+};

@@ -163,6 +163,7 @@ pass_release(struct pass *p)
 	for (size_t i = 0; p->seen != NULL && i < p->intent.napps; i++)
 		seen_release(&p->seen[i]);
 	free(p->seen);
+	firewall_free(p->firewall);
 	intent_release(&p->intent);
 	store_free(p->store);
 	state_release(&p->state);
@@ -180,9 +181,12 @@ print_plan(const struct agent *agent, const struct plan *plan)
 		if (ap->nsteps == 0 && ap->state != PLAN_CONVERGED)
 			printf("%s %s: %s: %s\n", agent->name, name, plan_state_name(ap->state),
 			    ap->reason);
-		for (size_t k = 0; k < ap->nsteps; k++)
+		for (size_t k = 0; k < ap->nsteps; k++) {
 			printf("%s %s: would %s (%s)\n", agent->name, name, ap->steps[k].text,
 			    ap->steps[k].reason);
+			if (ap->steps[k].detail != NULL)
+				printf("%s", ap->steps[k].detail);
+		}
 	}
 }
 

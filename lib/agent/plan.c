@@ -16,7 +16,7 @@ void
 plan_step(struct app_plan *plan, int kind, const char *subject, const char *reason, const char *fmt,
     ...)
 {
-	struct step step = { kind, xstrdup(subject), NULL, xstrdup(reason) };
+	struct step step = { kind, xstrdup(subject), NULL, xstrdup(reason), NULL };
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -68,8 +68,10 @@ plan_release(struct plan *plan)
 			free(plan->apps[i].steps[k].subject);
 			free(plan->apps[i].steps[k].text);
 			free(plan->apps[i].steps[k].reason);
+			free(plan->apps[i].steps[k].detail);
 		}
 		free(plan->apps[i].steps);
+		fw_rules_release(&plan->apps[i].rules);
 		free(plan->apps[i].reason);
 	}
 	free(plan->apps);

@@ -15,7 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/fs/file.h"
 
-#define MEMORY_MAX 4096
+#define MEMORY_MAX ((size_t)1 << 20) /* bytes */
 
 char *
 state_default_path(struct err *e)
@@ -106,9 +106,8 @@ state_lock(struct state *s, const char *what, const char *node, struct err *e)
 	return 0;
 }
 
-/* One line of memory: 0 and *text, NULL where there is none. */
-static int
-recall(struct state *s, const char *sub, const char *name, char **text, struct err *e)
+int
+state_recall(struct state *s, const char *sub, const char *name, char **text, struct err *e)
 {
 	AUTO_CLOSE int dir = sub_open(s, sub, 0, e);
 	AUTO_BUF struct buf content = { 0 };
@@ -124,8 +123,8 @@ recall(struct state *s, const char *sub, const char *name, char **text, struct e
 	return 0;
 }
 
-static int
-remember(struct state *s, const char *sub, const char *name, const char *text, struct err *e)
+int
+state_keep(struct state *s, const char *sub, const char *name, const char *text, struct err *e)
 {
 	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
 	AUTO_FREE char *content = xasprintf("%s\n", text);
@@ -150,7 +149,7 @@ state_store_id(struct state *s, const char *url, char **id, struct err *e)
 {
 	AUTO_FREE char *name = store_file(url);
 
-	return recall(s, "stores", name, id, e);
+	return state_recall(s, "stores", name, id, e);
 }
 
 int
@@ -158,13 +157,13 @@ state_remember_store(struct state *s, const char *url, const char *id, struct er
 {
 	AUTO_FREE char *name = store_file(url), *text = xasprintf("%s\n%s", id, url);
 
-	return remember(s, "stores", name, text, e);
+	return state_keep(s, "stores", name, text, e);
 }
 
 int
 state_disabled(struct state *s, const char *agent, char **message, struct err *e)
 {
-	return recall(s, "disabled", agent, message, e);
+	return state_recall(s, "disabled", agent, message, e);
 }
 
 int
@@ -173,7 +172,7 @@ state_set_disabled(struct state *s, const char *agent, const char *message, stru
 	AUTO_CLOSE int dir = -1;
 
 	if (message != NULL)
-		return remember(s, "disabled", agent, message, e);
+		return state_keep(s, "disabled", agent, message, e);
 	dir = sub_open(s, "disabled", 1, e);
 	return dir < 0 ? -1 : file_remove(dir, agent, e);
 }

@@ -45,6 +45,16 @@ int state_disabled(struct state *s, const char *agent, char **message, struct er
 /** Disable an agent, saying why; a NULL message enables it. */
 int state_set_disabled(struct state *s, const char *agent, const char *message, struct err *e);
 
+/**
+ * What an agent remembers under SUB/NAME.
+ * Returns: 0 and *text, the caller's to free, NULL where there is nothing; -1 with *e set.
+ */
+int state_recall(struct state *s, const char *sub, const char *name, char **text, struct err *e);
+
+/** Remember a text under SUB/NAME. */
+int state_keep(struct state *s, const char *sub, const char *name, const char *text,
+    struct err *e);
+
 /** Close it. */
 void state_release(struct state *s);
 
