@@ -27,7 +27,9 @@ firewall_look(struct firewall *f, struct err *e)
 {
 	if (f->ops->look(f, e) < 0)
 		return -1;
-	fw_rules_sort(&f->found);
+	if (fw_rules_sort(&f->found) > 0 && f->damage == NULL && f->ops == &firewall_nft)
+		f->damage =
+		    xstrdup("a rule is there twice, or beside one that lets in all it does");
 	return 0;
 }
 
@@ -55,13 +57,27 @@ firewall_free(struct firewall *f)
 	if (f == NULL)
 		return;
 	fw_rules_release(&f->found);
+	fw_rules_release(&f->by_family[0]);
+	fw_rules_release(&f->by_family[1]);
+	fw_rules_release(&f->remembered);
 	strv_release(&f->options.always_allow);
 	strv_release(&f->leftover_objects);
 	free(f->options.chain);
 	free(f->options.config_dir);
 	free(f->options.cmd);
 	free(f->damage);
+	free(f->foreign);
 	free(f);
+}
+
+/* 127.0.0.0/8 and ::1, as the kernel writes them. */
+static int
+is_loopback(const char *address)
+{
+	size_t n = strlen(address);
+
+	return n == 8 ? strcmp(address + 6, "7F") == 0 :
+			strcmp(address, "00000000000000000000000001000000") == 0;
 }
 
 static int
@@ -73,11 +89,12 @@ is_listening_in(const char *path, const struct strv *ports)
 
 	while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
 		unsigned port, state;
-		char text[16];
+		char text[16], address[33];
 
 		/* "  0: 00000000:0016 00000000:0000 0A ..." */
-		if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &port, &state) != 2 ||
-		    state != TCP_LISTEN)
+		if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x", address, &port,
+			&state) != 3 ||
+		    state != TCP_LISTEN || is_loopback(address))
 			continue;
 		(void)snprintf(text, sizeof text, "%u", port);
 		found = strv_has(ports, text);

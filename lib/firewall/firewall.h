@@ -36,7 +36,12 @@ struct firewall {
 	int absent;    /* nothing of pp's is there */
 	char *damage;  /* why it must be written even where the rules agree; NULL: nothing */
 	int drops;     /* what is not open is dropped already */
+	char *foreign; /* why what is there may be somebody else's; NULL: it is pp's */
 	struct strv leftover_objects; /* of the backend's own, to be removed when writing */
+	struct fw_rules by_family[2]; /* iptables: IPv4's own, with its counters, and IPv6's */
+
+	/* What pp wrote there last, as its agent remembers; it counts only where it does. */
+	struct fw_rules remembered;
 };
 
 struct firewall_ops {
@@ -71,7 +76,7 @@ char *firewall_describe(const struct firewall *f, const struct fw_rules *wanted)
  */
 int firewall_write(struct firewall *f, const struct fw_rules *wanted, struct err *e);
 
-/** Is some program listening on one of these TCP ports of this host? 1 or 0. */
+/** Does some program listen on one of these TCP ports, for others than this host? 1 or 0. */
 int firewall_is_listening(const struct strv *ports);
 
 /** Free it; NULL is fine. */

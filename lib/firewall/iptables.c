@@ -2,7 +2,8 @@
  * iptables and its IPv6 twin: a chain PP-APPS in the table filter, jumped to once from INPUT.
  *
  * Written by iptables-restore --noflush, which replaces that one chain in one go and leaves all others
- * as they are; read through iptables-save. A rule that lets everybody in stands in both families.
+ * as they are; read through iptables-save. A rule that lets everybody in stands in both families; one
+ * that stands in one of them only lets in all of that family.
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,12 +23,14 @@ static const struct {
 } programs[FAMILIES] = { { "iptables-save", "iptables-restore" },
 	{ "ip6tables-save", "ip6tables-restore" } };
 
+static const char *const all_of[FAMILIES] = { FW_ANY_IPV4, FW_ANY_IPV6 };
+
 /* One family's chain as it is. */
 struct listing {
 	struct fw_rules rules;
-	int chain;      /* it is there */
-	size_t jumps;   /* from INPUT to it */
-	int odd;        /* it holds a rule that is not ours */
+	int chain;    /* it is there */
+	size_t jumps; /* from INPUT to it */
+	int odd;      /* it holds a rule that is not ours */
 };
 
 /* Split a rule into its words, undoing the quotes of iptables-save. */
@@ -65,11 +68,12 @@ parse_ports(const char *text, unsigned *first, unsigned *last)
 
 /* [-s NET] -p tcp -m tcp --dport P[:Q] -m comment --comment APP -j ACCEPT, and nothing else. */
 static int
-read_rule(char *text, uint64_t packets, uint64_t bytes, struct fw_rules *rules)
+read_rule(char *text, const char *everybody, uint64_t packets, uint64_t bytes,
+    struct fw_rules *rules)
 {
 	char *words[WORDS_MAX];
 	size_t n = split_words(text, words), at = 0;
-	const char *from = NULL, *proto, *app;
+	const char *from = everybody, *proto, *app;
 	unsigned first, last;
 
 	if (n >= 2 && strcmp(words[0], "-s") == 0) {
@@ -93,7 +97,7 @@ read_rule(char *text, uint64_t packets, uint64_t bytes, struct fw_rules *rules)
 }
 
 static void
-read_line(char *line, struct listing *l)
+read_line(char *line, enum family family, struct listing *l)
 {
 	static const char ours[] = "-A " CHAIN " ", jump[] = "-A INPUT -j " CHAIN;
 	unsigned long long packets = 0, bytes = 0;
@@ -101,14 +105,14 @@ read_line(char *line, struct listing *l)
 
 	if (strncmp(line, ":" CHAIN " ", strlen(CHAIN) + 2) == 0)
 		l->chain = 1;
-	if (line[0] != '[' || rule == NULL ||
-	    sscanf(line, "[%llu:%llu]", &packets, &bytes) != 2)
+	if (line[0] != '[' || rule == NULL || sscanf(line, "[%llu:%llu]", &packets, &bytes) != 2)
 		return;
 	rule += 2;
 	if (strcmp(rule, jump) == 0)
 		l->jumps++;
 	else if (strncmp(rule, ours, strlen(ours)) == 0)
-		l->odd |= read_rule(rule + strlen(ours), packets, bytes, &l->rules) < 0;
+		l->odd |=
+		    read_rule(rule + strlen(ours), all_of[family], packets, bytes, &l->rules) < 0;
 }
 
 static int
@@ -129,36 +133,40 @@ read_family(enum family family, struct listing *l, struct err *e)
 	}
 	strv_split(&lines, output.data, '\n');
 	for (size_t i = 0; i < lines.n; i++)
-		read_line(lines.items[i], l);
-	fw_rules_sort(&l->rules);
+		read_line(lines.items[i], family, l);
+	l->odd |= fw_rules_sort(&l->rules) > 0;
 	return 0;
 }
 
-static int
-is_for(const struct fw_rule *r, enum family family)
+/* What was found is both families' together; what has come through each is its own. */
+static void
+merge(struct firewall *f, struct listing *l)
 {
-	return r->from == NULL || fw_is_ipv6(r->from) == (family == IPV6);
+	for (int family = 0; family < FAMILIES; family++) {
+		const struct fw_rules *rules = &l[family].rules;
+
+		for (size_t i = 0; i < rules->n; i++)
+			fw_rules_add(&f->found, rules->v[i].app, rules->v[i].proto,
+			    rules->v[i].first, rules->v[i].last, rules->v[i].from,
+			    rules->v[i].packets, rules->v[i].bytes);
+		f->by_family[family] = *rules;
+		l[family].rules = (struct fw_rules){ 0 };
+	}
+	(void)fw_rules_sort(&f->found);
 }
 
-/* Do both families say the same? Then what was found is either's. */
 static void
-merge(struct firewall *f, const struct listing *l)
+judge(struct firewall *f, const struct listing *l)
 {
-	size_t in_both = 0, everybody = 0;
-
-	for (int family = 0; family < FAMILIES; family++)
-		for (size_t i = 0; i < l[family].rules.n; i++) {
-			const struct fw_rule *r = &l[family].rules.v[i];
-
-			everybody += r->from == NULL;
-			fw_rules_add(&f->found, r->app, r->proto, r->first, r->last, r->from,
-			    r->packets, r->bytes);
-		}
-	fw_rules_sort(&f->found);
-	for (size_t i = 0; i < f->found.n; i++)
-		in_both += f->found.v[i].from == NULL;
-	if (everybody != 2 * in_both)
-		f->damage = xstrdup("IPv4 and IPv6 differ");
+	/* There is to be one. */
+	strv_add(&f->leftover_objects, xasprintf("%zu", l->jumps));
+	if (f->damage != NULL || f->absent)
+		return;
+	if (l->odd)
+		f->damage = xstrdup("chain " CHAIN " has a rule that pp did not put there");
+	else if (!l->chain || l->jumps != 1)
+		f->damage = xasprintf("chain " CHAIN " is jumped to %zu times from INPUT, not once",
+		    l->jumps);
 }
 
 static int
@@ -172,49 +180,57 @@ look(struct firewall *f, struct err *e)
 	if (r == 0) {
 		f->absent = !l[IPV4].chain && !l[IPV6].chain;
 		merge(f, l);
-		for (int i = 0; i < FAMILIES; i++) {
-			/* As many jumps as there are beyond one are to go. */
-			AUTO_FREE char *jumps = xasprintf("%zu", l[i].jumps);
-
-			strv_add(&f->leftover_objects, mem_take(&jumps));
-			if (f->damage == NULL && l[i].odd)
-				f->damage = xstrdup("chain " CHAIN " has a rule that pp did not "
-						    "put there");
-			if (f->damage == NULL && !f->absent && (!l[i].chain || l[i].jumps != 1))
-				f->damage = xasprintf("chain " CHAIN " is jumped to %zu times from "
-				    "INPUT, not once", l[i].jumps);
-		}
+		for (int i = 0; i < FAMILIES; i++)
+			judge(f, &l[i]);
 	}
 	for (int i = 0; i < FAMILIES; i++)
 		fw_rules_release(&l[i].rules);
 	return r;
 }
 
+/* This family's part of what is wanted, each with the counters that it has in this family. */
+static void
+pick(const struct firewall *f, const struct fw_rules *wanted, enum family family,
+    struct fw_rules *own)
+{
+	for (size_t i = 0; i < wanted->n; i++) {
+		const struct fw_rule *r = &wanted->v[i];
+
+		if (r->from == NULL || fw_is_ipv6(r->from) == (family == IPV6))
+			fw_rules_add(own, r->app, r->proto, r->first, r->last,
+			    r->from ? r->from : all_of[family], 0, 0);
+	}
+	(void)fw_rules_sort(own);
+	fw_rules_take_counters(own, &f->by_family[family]);
+}
+
 static char *
 describe_family(const struct firewall *f, const struct fw_rules *wanted, enum family family)
 {
 	AUTO_BUF struct buf out = { 0 };
+	AUTO_RULES struct fw_rules own = { 0 };
 	unsigned long jumps = strtoul(f->leftover_objects.items[family], NULL, 10);
 
+	pick(f, wanted, family, &own);
 	buf_printf(&out, "*filter\n:" CHAIN " - [0:0]\n");
-	for (size_t i = 0; i < wanted->n; i++) {
-		const struct fw_rule *r = &wanted->v[i];
+	for (size_t i = 0; i < own.n; i++) {
+		const struct fw_rule *r = &own.v[i];
 		const char *proto = fw_proto_name(r->proto);
 		char ports[16];
 
-		if (!is_for(r, family))
-			continue;
 		buf_printf(&out, "[%llu:%llu] -A " CHAIN, (unsigned long long)r->packets,
 		    (unsigned long long)r->bytes);
-		if (r->from != NULL)
+		if (strcmp(r->from, all_of[family]) != 0)
 			buf_printf(&out, " -s %s", r->from);
-		buf_printf(&out, " -p %s -m %s --dport %s -m comment --comment %s -j ACCEPT\n", proto,
-		    proto, fw_rule_ports(r, ':', ports), r->app);
+		buf_printf(&out, " -p %s -m %s --dport %s -m comment --comment %s -j ACCEPT\n",
+		    proto, proto, fw_rule_ports(r, ':', ports), r->app);
 	}
-	if (jumps == 0)
+	/* Which of several is the one that counts cannot be told; a single one stays where it is. */
+	if (jumps != 1) {
+		for (; jumps > 0; jumps--)
+			buf_printf(&out, "-D INPUT -j " CHAIN "\n");
 		buf_printf(&out, "-I INPUT 1 -j " CHAIN "\n");
-	for (; jumps > 1; jumps--)
-		buf_printf(&out, "-D INPUT -j " CHAIN "\n");
+	}
 	buf_printf(&out, "COMMIT\n");
 	return mem_take(&out.data);
 }
@@ -225,16 +241,17 @@ describe(const struct firewall *f, const struct fw_rules *wanted)
 	AUTO_FREE char *v4 = describe_family(f, wanted, IPV4);
 	AUTO_FREE char *v6 = describe_family(f, wanted, IPV6);
 
-	return xasprintf("# %s\n%s# %s\n%s", programs[IPV4].restore, v4, programs[IPV6].restore, v6);
+	return xasprintf("# %s\n%s# %s\n%s", programs[IPV4].restore, v4, programs[IPV6].restore,
+	    v6);
 }
 
 static int
 check(const struct firewall *f, const struct intent_app *app, struct err *e)
 {
+	/* It can say all that can be asked. */
+	(void)f;
 	(void)app;
-	if (f->options.mode == FIREWALL_ENFORCE)
-		return err_set(e, ERR_CONFIG, "the iptables backend opens ports and leaves the policy "
-		    "of INPUT to the host; use --mode=allow, or --backend=nft");
+	(void)e;
 	return 0;
 }
 
@@ -242,11 +259,13 @@ static int
 write_rules(struct firewall *f, const struct fw_rules *wanted, struct err *e)
 {
 	for (int i = 0; i < FAMILIES; i++) {
-		const char *argv[] = { programs[i].restore, "--noflush", "--counters", NULL };
+		const char *argv[] = { programs[i].restore, "--noflush", "--counters", "--wait=10",
+			NULL };
 		AUTO_FREE char *text = describe_family(f, wanted, (enum family)i);
 
 		if (firewall_feed(argv, text, e) < 0)
-			return -1;
+			return i == IPV4 ? -1 :
+					   err_wrap(e, "IPv4 has the new rules, IPv6 the old ones");
 	}
 	return 0;
 }

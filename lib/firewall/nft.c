@@ -51,15 +51,16 @@ nft_base_rules(const struct firewall *f, struct nft_base_rule *rules, size_t roo
 
 	for (size_t i = 0; f->options.mode == FIREWALL_ENFORCE && i < MEM_COUNT(before); i++)
 		rules[n++] = before[i];
-	for (size_t i = 0; f->options.mode == FIREWALL_ENFORCE &&
-	     i < f->options.always_allow.n && n + MEM_COUNT(after) < room;
+	for (size_t i = 0; f->options.mode == FIREWALL_ENFORCE && i < f->options.always_allow.n &&
+	     n + MEM_COUNT(after) < room;
 	     i++) {
 		const char *port = f->options.always_allow.items[i];
 
 		(void)snprintf(rules[n].text, sizeof rules[n].text, "tcp dport %s accept", port);
 		(void)snprintf(rules[n].json, sizeof rules[n].json,
 		    "[{\"match\":{\"op\":\"==\",\"left\":{\"payload\":{\"protocol\":\"tcp\","
-		    "\"field\":\"dport\"}},\"right\":%s}},{\"accept\":null}]", port);
+		    "\"field\":\"dport\"}},\"right\":%s}},{\"accept\":null}]",
+		    port);
 		n++;
 	}
 	for (size_t i = 0; i < MEM_COUNT(after); i++)
@@ -103,18 +104,20 @@ add_set(const struct nft_place *p, const struct fw_rules *wanted, enum intent_pr
 static void
 add_apps_chain(const struct nft_place *p, const struct fw_rules *wanted, struct buf *out)
 {
-	buf_printf(out, "\tchain %s {\n\t\ttcp dport @%s accept\n\t\tudp dport @%s accept\n", p->chain,
-	    p->set[INTENT_TCP], p->set[INTENT_UDP]);
+	buf_printf(out, "\tchain %s {\n\t\ttcp dport @%s accept\n\t\tudp dport @%s accept\n",
+	    p->chain, p->set[INTENT_TCP], p->set[INTENT_UDP]);
 	for (size_t i = 0; i < wanted->n; i++) {
 		const struct fw_rule *r = &wanted->v[i];
 		char ports[16];
 
 		if (r->from == NULL)
 			continue;
-		buf_printf(out, "\t\t%s saddr %s %s dport %s counter packets %llu bytes %llu accept "
-		    "comment \"%s\"\n", fw_is_ipv6(r->from) ? "ip6" : "ip", r->from,
-		    fw_proto_name(r->proto), fw_rule_ports(r, '-', ports),
-		    (unsigned long long)r->packets, (unsigned long long)r->bytes, r->app);
+		buf_printf(out,
+		    "\t\t%s saddr %s %s dport %s counter packets %llu bytes %llu accept "
+		    "comment \"%s\"\n",
+		    fw_is_ipv6(r->from) ? "ip6" : "ip", r->from, fw_proto_name(r->proto),
+		    fw_rule_ports(r, '-', ports), (unsigned long long)r->packets,
+		    (unsigned long long)r->bytes, r->app);
 	}
 	buf_printf(out, "\t}\n");
 }
@@ -167,10 +170,12 @@ check(const struct firewall *f, const struct intent_app *app, struct err *e)
 	nft_place(f, &p);
 	for (size_t i = 0; strcmp(p.family, "inet") != 0 && i < app->nports; i++)
 		for (size_t k = 0; k < app->ports[i].from.n; k++)
-			if (fw_is_ipv6(app->ports[i].from.items[k]) != (strcmp(p.family, "ip6") == 0))
-				return err_set(e, ERR_DATA, "ports: a chain of family %s cannot tell "
-				    "who comes from %s; use one of family inet", p.family,
-				    app->ports[i].from.items[k]);
+			if (fw_is_ipv6(app->ports[i].from.items[k]) !=
+			    (strcmp(p.family, "ip6") == 0))
+				return err_set(e, ERR_DATA,
+				    "ports: a chain of family %s cannot tell "
+				    "who comes from %s; use one of family inet",
+				    p.family, app->ports[i].from.items[k]);
 	return 0;
 }
 

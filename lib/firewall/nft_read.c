@@ -17,15 +17,15 @@
 struct reading {
 	struct firewall *f;
 	struct nft_place place;
-	int table, set[2], apps, base;         /* was it there? */
-	size_t apps_rules, base_rules;         /* how many so far */
+	int table, set[2], apps, base; /* was it there? */
+	int hooked;                    /* the chain to fill is a base chain */
+	size_t apps_rules, base_rules; /* how many so far */
 	struct nft_base_rule expected[NFT_BASE_RULES_MAX];
 	size_t nexpected;
 };
 
 /* The first thing that is wrong is what is told. */
-static void __attribute__((format(printf, 2, 3)))
-damaged(struct reading *r, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) damaged(struct reading *r, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -90,7 +90,7 @@ read_set(struct reading *r, const json_t *set)
 	const json_t *element;
 	size_t i;
 	int proto = strcmp(name, r->place.set[INTENT_TCP]) == 0 ? INTENT_TCP :
-	    strcmp(name, r->place.set[INTENT_UDP]) == 0		? INTENT_UDP :
+	    strcmp(name, r->place.set[INTENT_UDP]) == 0         ? INTENT_UDP :
 								  -1;
 
 	if (proto < 0) {
@@ -102,6 +102,7 @@ read_set(struct reading *r, const json_t *set)
 	if (!r->place.own)
 		strv_add(&r->f->leftover_objects, xstrdup(name));
 	if (strcmp(text_of(set, "type"), "inet_service") != 0 ||
+	    json_object_get(set, "size") != NULL || json_object_get(set, "timeout") != NULL ||
 	    !json_equal(json_object_get(set, "flags"), flags) ||
 	    !json_equal(json_object_get(set, "stmt"), stmt))
 		damaged(r, "set %s was changed by hand", name);
@@ -117,7 +118,8 @@ read_chain(struct reading *r, const json_t *chain)
 
 	if (strcmp(name, r->place.chain) == 0) {
 		r->apps = 1;
-		if (r->place.own && json_object_get(chain, "hook") != NULL)
+		r->hooked = json_object_get(chain, "hook") != NULL;
+		if (r->hooked)
 			damaged(r, "chain %s was changed by hand", name);
 		return;
 	}
@@ -162,7 +164,8 @@ is_expr(const json_t *expr, const char *json)
 static int
 is_set_rule(const struct reading *r, const json_t *expr, enum intent_proto proto)
 {
-	AUTO_FREE char *json = xasprintf("[{\"match\":{\"op\":\"==\",\"left\":{\"payload\":"
+	AUTO_FREE char *json = xasprintf(
+	    "[{\"match\":{\"op\":\"==\",\"left\":{\"payload\":"
 	    "{\"protocol\":\"%s\",\"field\":\"dport\"}},\"right\":\"@%s\"}},{\"accept\":null}]",
 	    fw_proto_name(proto), r->place.set[proto]);
 
@@ -177,7 +180,8 @@ match_right(const json_t *part, const char **protocol, const char *field)
 	const json_t *payload = json_object_get(json_object_get(match, "left"), "payload");
 
 	*protocol = text_of(payload, "protocol");
-	if (strcmp(text_of(match, "op"), "==") != 0 || strcmp(text_of(payload, "field"), field) != 0)
+	if (strcmp(text_of(match, "op"), "==") != 0 ||
+	    strcmp(text_of(payload, "field"), field) != 0)
 		return NULL;
 	return json_object_get(match, "right");
 }
@@ -230,8 +234,10 @@ read_rule(struct reading *r, const json_t *rule)
 
 	if (strcmp(chain, r->place.chain) == 0) {
 		at = r->apps_rules++;
-		if (at < 2 ? !is_set_rule(r, expr, at == 0 ? INTENT_TCP : INTENT_UDP) :
-			     read_from_rule(r, rule, expr) < 0)
+		if (at < 2 && is_set_rule(r, expr, at == 0 ? INTENT_TCP : INTENT_UDP))
+			return;
+		/* Read it wherever it stands: an app in doubt keeps it. */
+		if (read_from_rule(r, rule, expr) < 0 || at < 2)
 			damaged(r, "chain %s has a rule that pp did not put there", chain);
 	} else if (r->place.own && strcmp(chain, "input") == 0) {
 		at = r->base_rules++;
@@ -240,25 +246,45 @@ read_rule(struct reading *r, const json_t *rule)
 	}
 }
 
-static void
-finish(struct reading *r)
+static int
+finish(struct reading *r, struct err *e)
 {
 	struct firewall *f = r->f;
 
+	if (!r->place.own && r->hooked)
+		return err_set(e, ERR_CONFIG,
+		    "chain \"%s\": it is a base chain, which pp would "
+		    "empty; name one of pp's own, and jump to it from there",
+		    f->options.chain);
+	if (!r->place.own && r->apps_rules > 0 && !r->set[INTENT_TCP] && !r->set[INTENT_UDP])
+		f->foreign = xasprintf("chain \"%s\" has rules that pp did not write; empty it, or "
+				       "name another",
+		    f->options.chain);
 	f->absent = r->place.own ? !r->table : !r->apps;
 	if (f->absent)
-		return;
+		return 0;
 	if (!r->set[INTENT_TCP] || !r->set[INTENT_UDP] || !r->apps || (r->place.own && !r->base))
 		damaged(r, "a set or a chain of pp's is missing");
 	if (r->apps_rules < 2 || r->base_rules < r->nexpected)
 		damaged(r, "rules of pp's are missing");
+	return 0;
+}
+
+static void
+read_table(struct reading *r, const json_t *table)
+{
+	r->table = 1;
+	if (r->place.own && json_object_get(table, "flags") != NULL)
+		damaged(r, "table inet pp was changed by hand: it has flags");
 }
 
 static int
 read_listing(struct reading *r, const struct buf *listing, struct err *e)
 {
 	json_error_t at;
-	json_auto_t *doc = json_loadb(listing->data, listing->n, 0, &at);
+	/* Warnings come before it, on a line of their own. */
+	const char *text = strchr(listing->data, '{');
+	json_auto_t *doc = json_loads(text ? text : "", JSON_DISABLE_EOF_CHECK, &at);
 	const json_t *object;
 	size_t i;
 
@@ -268,19 +294,18 @@ read_listing(struct reading *r, const struct buf *listing, struct err *e)
 	if (r->place.own)
 		r->nexpected = nft_base_rules(r->f, r->expected, NFT_BASE_RULES_MAX);
 	json_array_foreach(json_object_get(doc, "nftables"), i, object) {
-		r->table |= json_object_get(object, "table") != NULL;
-		if (json_object_get(object, "set") != NULL)
+		if (json_object_get(object, "table") != NULL)
+			read_table(r, json_object_get(object, "table"));
+		else if (json_object_get(object, "set") != NULL)
 			read_set(r, json_object_get(object, "set"));
 		else if (json_object_get(object, "chain") != NULL)
 			read_chain(r, json_object_get(object, "chain"));
 		else if (json_object_get(object, "rule") != NULL)
 			read_rule(r, json_object_get(object, "rule"));
-		else if (r->place.own && json_object_get(object, "table") == NULL &&
-		    json_object_get(object, "metainfo") == NULL)
+		else if (r->place.own && json_object_get(object, "metainfo") == NULL)
 			damaged(r, "table inet pp holds something that pp did not make");
 	}
-	finish(r);
-	return 0;
+	return finish(r, e);
 }
 
 int

@@ -123,15 +123,18 @@ static int
 look(struct firewall *f, struct err *e)
 {
 	AUTO_STRV struct strv ours = { 0 };
-	AUTO_CLOSE int dir = open_dir(f, e);
+	struct err why = ERR_INIT;
+	AUTO_CLOSE int dir = open_dir(f, &why);
 	int pending;
 
 	if (dir < 0 && errno == ENOENT) {
 		f->absent = 1;
 		return 0;
 	}
-	if (dir < 0)
+	if (dir < 0) {
+		*e = why;
 		return -1;
+	}
 	pending = manifest_is_pending(dir, e);
 	if (pending < 0 || manifest_read(dir, &ours, e) < 0)
 		return err_wrap(e, "%s", f->options.config_dir);
@@ -171,27 +174,35 @@ check_not_foreign(const struct firewall *f, const struct intent_app *app, struct
 	same = file_same(dir, file, text.data, text.n, &attr, e);
 	if (same != 0)
 		return same < 0 ? -1 : 0;
-	return err_set(e, ERR_FAIL, "%s/%s is in the way: pp did not write it; move it away",
-	    f->options.config_dir, file);
+	return err_set(e, ERR_FAIL, "%s is in the way: pp did not write it; move it away", file);
+}
+
+static int
+check_ports(const struct intent_app *app, struct err *e)
+{
+	for (size_t i = 0; i < app->nports; i++) {
+		const struct intent_port *port = &app->ports[i];
+
+		if (port->first != port->last)
+			return err_set(e, ERR_DATA,
+			    "ports: port_authority takes no range like %u-%u; "
+			    "list the ports one by one",
+			    port->first, port->last);
+		if (port->from.n > 0)
+			return err_set(e, ERR_DATA,
+			    "ports: port_authority cannot restrict who may "
+			    "reach port %u, and opening it to everybody was not asked for",
+			    port->first);
+	}
+	return 0;
 }
 
 static int
 check(const struct firewall *f, const struct intent_app *app, struct err *e)
 {
-	if (f->options.mode == FIREWALL_ENFORCE)
-		return err_set(e, ERR_CONFIG, "port_authority knows no --mode=enforce");
-	for (size_t i = 0; i < app->nports; i++) {
-		const struct intent_port *port = &app->ports[i];
-
-		if (port->first != port->last)
-			return err_set(e, ERR_DATA, "ports: port_authority takes no range like %u-%u; "
-			    "list the ports one by one", port->first, port->last);
-		if (port->from.n > 0)
-			return err_set(e, ERR_DATA, "ports: port_authority cannot restrict who may "
-			    "reach port %u, and opening it to everybody was not asked for",
-			    port->first);
-	}
-	return check_not_foreign(f, app, e);
+	if (check_ports(app, e) < 0 || check_not_foreign(f, app, e) < 0)
+		return err_wrap(e, "%s", f->options.config_dir);
+	return 0;
 }
 
 /* Apps of which there is or shall be something, sorted. */
@@ -233,7 +244,8 @@ describe(const struct firewall *f, const struct fw_rules *wanted)
 		    fw_rules_same_app(&f->found, wanted, apps.items[i]) ||
 		    render_app(wanted, apps.items[i], &text, &ignored) < 0)
 			continue;
-		buf_printf(&out, "# %s/%s.yml\n%s", f->options.config_dir, apps.items[i], text.data);
+		buf_printf(&out, "# %s/%s.yml\n%s", f->options.config_dir, apps.items[i],
+		    text.data);
 	}
 	buf_printf(&out, "# %s rebuild\n", f->options.cmd);
 	return mem_take(&out.data);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/hash.h"
+#include "lib/fs/path.h"
 
 #define NETWORK_MAX 64 /* bytes of a network's text */
 
@@ -64,8 +64,8 @@ fw_rules_add(struct fw_rules *rules, const char *app, enum intent_proto proto, u
 	/* Everybody is no network: one rule says it for both families. */
 	if ((rules->n & (rules->n - 1)) == 0)
 		rules->v = xreallocarray(rules->v, rules->n ? 2 * rules->n : 1, sizeof *rules->v);
-	rules->v[rules->n++] = (struct fw_rule){ xstrdup(app), proto, first, last, xstrdup(from),
-		packets, bytes };
+	rules->v[rules->n++] =
+	    (struct fw_rule){ xstrdup(app), proto, first, last, xstrdup(from), packets, bytes };
 }
 
 void
@@ -75,7 +75,8 @@ fw_rules_add_app(struct fw_rules *rules, const struct intent_app *app)
 		const struct intent_port *port = &app->ports[i];
 
 		if (port->from.n == 0)
-			fw_rules_add(rules, app->name, port->proto, port->first, port->last, NULL, 0, 0);
+			fw_rules_add(rules, app->name, port->proto, port->first, port->last, NULL,
+			    0, 0);
 		for (size_t k = 0; k < port->from.n; k++)
 			fw_rules_add(rules, app->name, port->proto, port->first, port->last,
 			    port->from.items[k], 0, 0);
@@ -105,23 +106,72 @@ compare_rules(const void *left, const void *right)
 	return order != 0 ? order : compare_text(a->from, b->from);
 }
 
-void
+static int
+is_same_port(const struct fw_rule *a, const struct fw_rule *b)
+{
+	return strcmp(a->app, b->app) == 0 && a->proto == b->proto && a->first == b->first &&
+	    a->last == b->last;
+}
+
+/* Among rules for the same ports: does one let in all that `network` holds? Which, then. */
+static const char *
+widest(const struct fw_rule *rules, size_t n, const char *network)
+{
+	int all[2] = { 0, 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		all[0] |= rules[i].from == NULL || strcmp(rules[i].from, FW_ANY_IPV4) == 0;
+		all[1] |= rules[i].from == NULL || strcmp(rules[i].from, FW_ANY_IPV6) == 0;
+	}
+	if (all[0] && all[1])
+		return NULL;
+	return network == NULL || !all[fw_is_ipv6(network)] ? network :
+	    fw_is_ipv6(network)                             ? FW_ANY_IPV6 :
+							      FW_ANY_IPV4;
+}
+
+/* Widen each rule among those for the same ports to what lets in the same. */
+static void
+widen(struct fw_rule *rules, size_t n)
+{
+	AUTO_FREE char **from = xcalloc(n, sizeof *from);
+
+	for (size_t i = 0; i < n; i++)
+		from[i] = xstrdup(widest(rules, n, rules[i].from));
+	for (size_t i = 0; i < n; i++) {
+		free(rules[i].from);
+		rules[i].from = from[i];
+	}
+	qsort(rules, n, sizeof *rules, compare_rules);
+}
+
+size_t
 fw_rules_sort(struct fw_rules *rules)
 {
-	size_t kept = 0;
+	size_t kept = 0, group = 0, all = rules->n;
 
 	if (rules->n < 2)
-		return;
+		return 0;
 	qsort(rules->v, rules->n, sizeof *rules->v, compare_rules);
+	for (size_t i = 1; i <= rules->n; i++) {
+		if (i < rules->n && is_same_port(&rules->v[group], &rules->v[i]))
+			continue;
+		if (i - group > 1)
+			widen(&rules->v[group], i - group);
+		group = i;
+	}
 	for (size_t i = 1; i < rules->n; i++) {
 		if (compare_rules(&rules->v[kept], &rules->v[i]) != 0) {
 			rules->v[++kept] = rules->v[i];
 			continue;
 		}
+		rules->v[kept].packets += rules->v[i].packets;
+		rules->v[kept].bytes += rules->v[i].bytes;
 		free(rules->v[i].app);
 		free(rules->v[i].from);
 	}
 	rules->n = kept + 1;
+	return all - rules->n;
 }
 
 static int
@@ -133,9 +183,8 @@ compare_app(const void *key, const void *rule)
 const struct fw_rule *
 fw_rules_of(const struct fw_rules *rules, const char *app, size_t *n)
 {
-	const struct fw_rule *hit = rules->n == 0 ?
-	    NULL :
-	    bsearch(app, rules->v, rules->n, sizeof *rules->v, compare_app);
+	const struct fw_rule *hit =
+	    rules->n == 0 ? NULL : bsearch(app, rules->v, rules->n, sizeof *rules->v, compare_app);
 	const struct fw_rule *first = hit, *end = rules->v + rules->n;
 
 	*n = 0;
@@ -146,6 +195,14 @@ fw_rules_of(const struct fw_rules *rules, const char *app, size_t *n)
 	while (first + *n < end && strcmp(first[*n].app, app) == 0)
 		(*n)++;
 	return first;
+}
+
+const char *
+fw_rules_app_at(const struct fw_rules *rules, size_t at)
+{
+	const char *app = rules->v[at].app;
+
+	return at > 0 && strcmp(app, rules->v[at - 1].app) == 0 ? NULL : app;
 }
 
 void
@@ -173,17 +230,50 @@ fw_rules_same_app(const struct fw_rules *a, const struct fw_rules *b, const char
 	return 1;
 }
 
-uint64_t
-fw_rules_hash(const struct fw_rules *rules, const char *app)
+json_t *
+fw_rules_dump(const struct fw_rules *rules)
 {
-	size_t n;
-	const struct fw_rule *rule = fw_rules_of(rules, app, &n);
-	AUTO_BUF struct buf text = { 0 };
+	json_t *doc = json_object();
 
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&text, "%d %u %u %s\n", (int)rule[i].proto, rule[i].first, rule[i].last,
-		    rule[i].from ? rule[i].from : "-");
-	return n > 0 ? hash_bytes(text.data, text.n) : 0;
+	for (size_t i = 0; i < rules->n; i++) {
+		const struct fw_rule *r = &rules->v[i];
+		AUTO_FREE char *text = xasprintf("%s %u %u%s%s", fw_proto_name(r->proto), r->first,
+		    r->last, r->from ? " " : "", r->from ? r->from : "");
+
+		if (json_object_get(doc, r->app) == NULL)
+			(void)json_object_set_new(doc, r->app, json_array());
+		(void)json_array_append_new(json_object_get(doc, r->app), json_string(text));
+	}
+	return doc;
+}
+
+static void
+load_rule(struct fw_rules *rules, const char *app, const char *text)
+{
+	char proto[4], network[NETWORK_MAX] = "", canonical[NETWORK_MAX];
+	unsigned first, last;
+	int n;
+
+	n = text == NULL ? 0 : sscanf(text, "%3s %5u %5u %63s", proto, &first, &last, network);
+	if (n < 3 || (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0) || first > last ||
+	    last > UINT16_MAX || (n > 3 && fw_network(network, canonical, sizeof canonical) < 0))
+		return;
+	fw_rules_add(rules, app, proto[0] == 'u' ? INTENT_UDP : INTENT_TCP, (uint16_t)first,
+	    (uint16_t)last, n > 3 ? canonical : NULL, 0, 0);
+}
+
+void
+fw_rules_load(struct fw_rules *rules, const json_t *doc)
+{
+	const json_t *list, *rule;
+	const char *app;
+	size_t i;
+
+	json_object_foreach((json_t *)doc, app, list)
+		if (path_is_name(app))
+			json_array_foreach(list, i, rule)
+				load_rule(rules, app, json_string_value(rule));
+	(void)fw_rules_sort(rules);
 }
 
 void

@@ -259,6 +259,23 @@ intent_parse_port(const json_t *value, struct intent_port *port, struct err *e)
 	return take_from(json_object_get(value, "from"), port, e);
 }
 
+/* A port that is open to everybody twice is a slip, and firewalls refuse it. */
+static int
+check_overlap(const struct intent_app *app, struct err *e)
+{
+	for (size_t i = 1; i < app->nports; i++)
+		for (size_t k = 0; k < i; k++) {
+			const struct intent_port *a = &app->ports[k], *b = &app->ports[i];
+
+			if (a->proto == b->proto && a->first <= b->last && b->first <= a->last &&
+			    a->from.n == 0 && b->from.n == 0)
+				return err_set(e, ERR_DATA, "ports: %u/%s is there twice",
+				    a->first > b->first ? a->first : b->first,
+				    a->proto == INTENT_UDP ? "udp" : "tcp");
+		}
+	return 0;
+}
+
 static int
 take_ports(const json_t *doc, struct intent_app *app, struct err *e)
 {
@@ -280,7 +297,7 @@ take_ports(const json_t *doc, struct intent_app *app, struct err *e)
 		if (intent_parse_port(value, port, e) < 0)
 			return err_wrap(e, "ports[%zu]", i);
 	}
-	return 0;
+	return check_overlap(app, e);
 }
 
 int
