@@ -70,12 +70,19 @@ is_in_use(const struct pass *p, const struct supervisor_ops *ops, const struct s
 
 /* Note which app has which services; one whose intent says nothing has them under this backend. */
 static int
-take_services(struct pass *p, const struct supervisor *s, const struct strv *services,
-    const struct strv *apps, struct err *e)
+take_services(struct pass *p, const struct supervisor *s, const struct service_list *list,
+    struct err *e)
 {
-	pass_leftovers(p, apps);
+	const struct strv *services = &list->services;
+	AUTO_STRV struct strv leftovers = { 0 };
+
+	/* What was started without a store does not go for not being in one. */
+	for (size_t i = 0; i < list->apps.n; i++)
+		if (!strv_has(&list->direct, list->apps.items[i]))
+			strv_add(&leftovers, xstrdup(list->apps.items[i]));
+	pass_leftovers(p, &leftovers);
 	for (size_t i = 0; i < services->n; i++) {
-		const struct intent_app *app = intent_find(&p->intent, apps->items[i]);
+		const struct intent_app *app = intent_find(&p->intent, list->apps.items[i]);
 		struct seen_live *seen;
 
 		if (app == NULL)
@@ -83,6 +90,7 @@ take_services(struct pass *p, const struct supervisor *s, const struct strv *ser
 		seen = &p->seen[app - p->intent.apps].live;
 		if (!strv_has(&seen->present, services->items[i]))
 			strv_add(&seen->present, xstrdup(services->items[i]));
+		seen->any_enabled |= supervisor_enabled(s, services->items[i]);
 		if (app->certainty != INTENT_STATED && seen->supervisor.ops == NULL &&
 		    choose_supervisor(p, s->ops->name, &seen->supervisor, e) < 0)
 			return -1;
@@ -93,14 +101,14 @@ take_services(struct pass *p, const struct supervisor *s, const struct strv *ser
 static int
 observe_backend(struct pass *p, const struct supervisor_ops *ops, struct err *e)
 {
-	AUTO_STRV struct strv services = { 0 }, apps = { 0 };
+	AUTO_SERVICES struct service_list list = { 0 };
 	struct supervisor s = { 0 };
 	int r = choose_supervisor(p, ops->name, &s, e);
 
 	if (r == 0)
-		r = supervisor_list(&s, &services, &apps, e);
+		r = supervisor_list(&s, &list, e);
 	if (r == 0)
-		r = take_services(p, &s, &services, &apps, e);
+		r = take_services(p, &s, &list, e);
 	supervisor_release(&s);
 	return r;
 }
@@ -336,7 +344,7 @@ plan_gone(const struct seen_live *seen, struct app_plan *plan)
 static void
 plan_stopped(const struct seen_live *seen, struct app_plan *plan)
 {
-	if (seen->any_up)
+	if (seen->any_up || seen->any_enabled)
 		plan_step(plan, LIVE_RETIRE, NULL, "no version is active", "stop its services");
 	else
 		plan_say(plan, PLAN_CONVERGED, "No active version, skipping");
@@ -417,6 +425,7 @@ stop_services(const struct intent_app *app, const struct seen_live *seen, int re
 {
 	int64_t timeout =
 	    app->certainty == INTENT_STATED ? app->stop_timeout_ms : INTENT_STOP_TIMEOUT_MS;
+	struct err ignored = ERR_INIT;
 
 	log_change("%s: Stopping", app->name);
 	for (size_t i = 0; i < seen->present.n; i++) {
@@ -424,8 +433,13 @@ stop_services(const struct intent_app *app, const struct seen_live *seen, int re
 
 		if (retire && seen->supervisor.ops->disable(&seen->supervisor, service, e) < 0)
 			return -1;
-		if (sv_stop(&seen->supervisor, service, timeout, e) < 0)
-			return err_wrap(e, "Could not stop %s", service);
+		if (sv_stop(&seen->supervisor, service, timeout, e) == 0)
+			continue;
+		/* They are to run on as they did; only what nobody wants stays stopped. */
+		for (size_t k = 0; app->certainty == INTENT_STATED && !retire && k < i; k++)
+			(void)sv_start(&seen->supervisor, seen->present.items[k],
+			    app->start_timeout_ms, &ignored);
+		return err_wrap(e, "Could not stop %s", service);
 	}
 	return 0;
 }

@@ -279,6 +279,11 @@ take_ports(const json_t *doc, struct intent_app *app, struct err *e)
 
 		if (intent_parse_port(value, port, e) < 0)
 			return err_wrap(e, "ports[%zu]", i);
+		for (size_t k = 0; k < i; k++)
+			if (app->ports[k].proto == port->proto &&
+			    app->ports[k].first <= port->last && port->first <= app->ports[k].last)
+				return err_set(e, ERR_DATA, "ports[%zu]: port %u is there twice", i,
+				    port->first);
 	}
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/fs/file.h"
 #include "lib/fs/path.h"
@@ -23,9 +24,17 @@ supervisor_find(const char *name)
 }
 
 int
-supervisor_list(const struct supervisor *s, struct strv *services, struct strv *apps, struct err *e)
+supervisor_list(const struct supervisor *s, struct service_list *list, struct err *e)
 {
-	return s->ops->list(s, services, apps, e);
+	return s->ops->list(s, list, e);
+}
+
+void
+service_list_release(struct service_list *list)
+{
+	strv_release(&list->services);
+	strv_release(&list->apps);
+	strv_release(&list->direct);
 }
 
 int
@@ -45,6 +54,16 @@ supervisor_remove(const struct supervisor *s, const char *app, const struct strv
     struct err *e)
 {
 	return s->ops->remove(s, app, services, e);
+}
+
+int
+supervisor_enabled(const struct supervisor *s, const char *service)
+{
+	AUTO_FREE char *dir = xasprintf("%s/%s", s->stage, service);
+	AUTO_FREE char *down = xasprintf("%s/down", dir);
+
+	return faccessat(AT_FDCWD, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    faccessat(AT_FDCWD, down, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
 static int

@@ -102,6 +102,25 @@ read_key(int root, const char *key, struct store_items *items, struct err *e)
 	return r < 0 ? -1 : 0;
 }
 
+/* Is there really nothing? A link that leads nowhere is a mistake, not a statement. */
+static int
+is_missing(int root, const char *prefix)
+{
+	int number = errno;
+
+	for (const char *end = strchr(prefix, '/'); end != NULL; end = strchr(end + 1, '/')) {
+		AUTO_FREE char *path = xmemdup(prefix, (size_t)(end - prefix));
+		struct stat st;
+
+		if (fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT;
+		if (fstatat(root, path, &st, 0) < 0)
+			break;
+	}
+	errno = number;
+	return 0;
+}
+
 /* Everything below prefix ("nodes/web1/"); names that cannot be keys are not ours to read. */
 static int
 read_tree(int root, const char *prefix, int depth, struct store_items *items, struct err *e)
@@ -110,8 +129,10 @@ read_tree(int root, const char *prefix, int depth, struct store_items *items, st
 	AUTO_CLOSE int dir = -1;
 
 	dir = openat(root, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 && errno == ENOENT && is_missing(root, prefix))
+		return 0;
 	if (dir < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, "open %s", prefix);
+		return err_sys(e, "open %s", prefix);
 	if (dir_list(dir, &names, e) < 0)
 		return err_wrap(e, "%s", prefix);
 	for (size_t i = 0; i < names.n; i++) {

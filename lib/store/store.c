@@ -156,13 +156,24 @@ store_write(struct store *s, const struct store_write *writes, size_t n, struct 
 		    "%zu documents at once are too many for one change; "
 		    "at most %d go together",
 		    n, STORE_WRITES_MAX);
+	/* What was written must be readable again. */
+	for (size_t i = 0; i < n; i++)
+		if (writes[i].len > STORE_VALUE_MAX)
+			return err_set(e, ERR_DATA, "%s would be larger than %zu bytes",
+			    writes[i].key, STORE_VALUE_MAX);
 	memcpy(all, writes, n * sizeof *all);
 	if (store_read(s, &key, 1, &items, e) < 0)
 		return -1;
 	if (items.id[0] == '\0') {
 		make_uuid(uuid);
 		doc = xasprintf("{\n  \"id\": \"%s\",\n  \"schema\": 1\n}\n", uuid);
-		all[n++] = (struct store_write){ STORE_ID_KEY, doc, strlen(doc), 0 };
+		all[n] = (struct store_write){ STORE_ID_KEY, doc, strlen(doc), 0 };
+		if (s->ops->write(s, all, n + 1, e) == 0)
+			return 0;
+		/* Who may not name the store may still write what he may: somebody else will. */
+		if (e->class != ERR_PERM)
+			return -1;
+		*e = (struct err)ERR_INIT;
 	}
 	return s->ops->write(s, all, n, e);
 }

@@ -104,7 +104,8 @@ int store_absent(struct store *s, const char *key, struct err *e);
 /**
  * Write all or nothing. At most STORE_WRITES_MAX at a time.
  *
- * The first write to a store without an id gives it one, in the same transaction.
+ * The first write to a store without an id gives it one, in the same transaction, where that is
+ * permitted.
  * Returns: 0; -1 with *e set: ERR_BUSY when a document is no longer at its version (nothing was
  *          written), ERR_STORE when the outcome is unknown, and the message says so.
  */

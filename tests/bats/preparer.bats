@@ -25,6 +25,7 @@ is_whole() {
 
 	if [ ! -d "$want" ]; then
 		mkdir -p "$want"
+		# shellcheck disable=SC2153
 		tar -xzf "$REPO/${1%_*}/$1.tar.gz" -C "$want"
 	fi
 	diff -r --no-dereference "$want" "$INSTALLS/$1" &&
@@ -409,6 +410,7 @@ serve() {
 	is_whole slug_abc123
 	rm -r "$INSTALLS/slug_abc123"
 	# The server's own name for itself on http is what it redirects to from https.
+	# shellcheck disable=SC2016
 	serve 'print $c "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
 		open my $f, ">", "'"$BATS_TEST_TMPDIR"'/was-asked";'
 	http_stop
@@ -615,7 +617,7 @@ serve() {
 		all_whole
 		# Its pp-unpack goes with it.
 		wait_until 2 run ! pgrep -f "^$PP_UNPACK"
-		left=$(ls -A "$INSTALLS" 2>/dev/null | grep '^\.' || :)
+		left=$(cd "$INSTALLS" 2>/dev/null && find . -mindepth 1 -maxdepth 1 -name ".*" -printf "%f\n" || :)
 		run -0 --separate-stderr preparer
 		if [ -n "$left" ]; then
 			swept=$((swept + 1))

@@ -8,6 +8,7 @@ load store
 setup() {
 	helper_setup
 	store_dir
+	own_places
 	STORE=$BATS_TEST_TMPDIR/store
 	OPEN=
 }
@@ -308,7 +309,7 @@ set_slug() {
 	OPEN=$(mktemp -d /tmp/pp-test.XXXXXX)
 	chmod 0755 "$OPEN"
 	cp "$PP" "$OPEN/pp"
-	STORE=$OPEN/store PP_STORE=dir:$OPEN/store
+	STORE=$OPEN/store PP_STORE=dir:$OPEN/store PP_CONF=$OPEN/pp.conf
 	set_slug
 	find "$STORE" -type d -exec chmod 0555 {} +
 	as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups -- "$OPEN/pp" "$@"; }
