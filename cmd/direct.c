@@ -114,12 +114,10 @@ deploy(const struct settings *settings, const struct strv *operands, struct err 
 
 	if (operands->n < 2 || settings_text(settings, "basedir") == NULL)
 		return err_set(e, ERR_USAGE,
-		    "usage: pp direct APP VERSION --basedir=DIR --repo=URL "
-		    "[KEY=VALUE ...]");
+		    "usage: pp direct APP VERSION --basedir=DIR --repo=URL [KEY=VALUE ...]");
 	if (!path_is_name(operands->items[0]) || !path_is_name(operands->items[1]))
 		return err_set(e, ERR_DATA,
-		    "\"%s\" and \"%s\" must name an app and a version: "
-		    "letters, digits, . _ and -",
+		    "\"%s\" and \"%s\" must name an app and a version: letters, digits, . _ and -",
 		    operands->items[0], operands->items[1]);
 	for (size_t i = 0; i < MEM_COUNT(both) && code == 0; i++) {
 		struct pass_result result = { 0 };

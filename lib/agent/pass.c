@@ -66,8 +66,7 @@ find_node(const struct pass *p, char *name, size_t room, struct err *e)
 	name[room - 1] = '\0';
 	if (!path_is_name(name))
 		return err_set(e, ERR_CONFIG,
-		    "node \"%s\": that cannot name a node; set --node, "
-		    "PP_NODE or node in pp.conf",
+		    "node \"%s\": that cannot name a node; set --node, PP_NODE or node in pp.conf",
 		    name);
 	return 0;
 }

@@ -43,9 +43,7 @@ look(const struct intent_app *app, struct seen_installs *seen, struct err *e)
 		}
 		if (!S_ISDIR(st.st_mode))
 			return err_set(e, ERR_FAIL,
-			    "%s/%s is in the way: it is not a directory; "
-			    "move it away",
-			    path, name);
+			    "%s/%s is in the way: it is not a directory; move it away", path, name);
 		seen->there[i] = 1;
 	}
 	return install_leftovers(dir, app->name, &seen->leftovers, e);

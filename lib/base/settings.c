@@ -215,9 +215,7 @@ check_once(struct reader *r, const char *section, const char *key)
 
 	if (strv_has(&r->met, name))
 		return err_set(r->e, ERR_CONFIG,
-		    "%s is set twice (an indented line continues the one "
-		    "above it)",
-		    key);
+		    "%s is set twice (an indented line continues the one above it)", key);
 	strv_add(&r->met, mem_take(&name));
 	return 0;
 }

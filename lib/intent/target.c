@@ -70,9 +70,7 @@ parse_target(struct store *s, const char *text, struct target *t, struct err *e)
 		return -1;
 	if (!path_is_name(t->cluster))
 		return err_set(e, ERR_DATA,
-		    "\"%s\" cannot name a cluster; use letters, digits, . _ "
-		    "and -",
-		    t->cluster);
+		    "\"%s\" cannot name a cluster; use letters, digits, . _ and -", t->cluster);
 	return 0;
 }
 

@@ -136,9 +136,8 @@ check_not_foreign(const struct supervisor *s, int stage, const char *app, const 
 	owner = owner_of(stage, service, &direct, &why);
 	if (owner == NULL || strcmp(owner, app) != 0)
 		return err_set(e, ERR_FAIL,
-		    "%s/%s is in the way: pp did not make it for %s; move "
-		    "it away",
-		    s->stage, service, app);
+		    "%s/%s is in the way: pp did not make it for %s; move it away", s->stage,
+		    service, app);
 	return 0;
 }
 

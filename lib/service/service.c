@@ -75,8 +75,7 @@ check_executable(int dir, const char *name, struct err *e)
 		return err_sys(e, "stat bin/launch %s", name);
 	if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
 		return err_set(e, ERR_DATA,
-		    "bin/launch: %s is not executable; set its run bit and "
-		    "pack a new version",
+		    "bin/launch: %s is not executable; set its run bit and pack a new version",
 		    name);
 	return 0;
 }
@@ -98,8 +97,7 @@ names_in_directory(int bin, const char *app, struct strv *services, struct err *
 			continue;
 		if (!path_is_name(names.items[i]))
 			return err_set(e, ERR_DATA,
-			    "bin/launch/%s cannot name a service; use "
-			    "letters, digits, . _ and -",
+			    "bin/launch/%s cannot name a service; use letters, digits, . _ and -",
 			    names.items[i]);
 		if (check_executable(dir, names.items[i], e) < 0)
 			return -1;

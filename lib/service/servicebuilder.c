@@ -118,9 +118,8 @@ compare(const struct supervisor *s, int dir, const struct service_spec *spec, co
 		return -1;
 	if (!strv_has(&ours, file))
 		return err_set(e, ERR_FAIL,
-		    "%s/%s is in the way: pp did not write it for %s; move "
-		    "it away",
-		    s->config, file, spec->app);
+		    "%s/%s is in the way: pp did not write it for %s; move it away", s->config,
+		    file, spec->app);
 	return 0;
 }
 

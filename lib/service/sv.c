@@ -157,9 +157,8 @@ wait_until_watched(const struct supervisor *s, const char *service, int64_t time
 			return 0;
 		if (clock_now_ms() >= end)
 			return err_set(e, ERR_FAIL,
-			    "nothing supervises %s/%s; is this running: "
-			    "runsvdir -P %s",
-			    s->scan, service, s->scan);
+			    "nothing supervises %s/%s; is this running: runsvdir -P %s", s->scan,
+			    service, s->scan);
 		clock_sleep_ms(POLL_MS);
 	}
 }
@@ -186,8 +185,7 @@ sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, st
 			return 0;
 		if (clock_now_ms() >= end)
 			return err_set(e, ERR_FAIL,
-			    "service %s does not stay up; its log is in "
-			    "%s/%s/log/main/current",
+			    "service %s does not stay up; its log is in %s/%s/log/main/current",
 			    service, s->stage, service);
 		clock_sleep_ms(POLL_MS);
 	}

@@ -61,8 +61,7 @@ refuse(struct consul_store *s, const char *what, const struct http_response *res
 	text[strcspn(text, "\r\n")] = '\0';
 	if (resp->status == 403)
 		return err_set(e, ERR_PERM,
-		    "consul at %s: %s: %.300s; the token of CONSUL_HTTP_TOKEN "
-		    "may not do that",
+		    "consul at %s: %s: %.300s; the token of CONSUL_HTTP_TOKEN may not do that",
 		    s->env.base, what, text[0] ? text : "Permission denied");
 	return err_set(e, ERR_STORE, "consul at %s: %s: HTTP status %ld%s%.300s", s->env.base, what,
 	    resp->status, text[0] ? ": " : "", text);
@@ -245,8 +244,7 @@ consul_write(struct store *base, const struct store_write *writes, size_t n, str
 	body = json_dumps(ops, JSON_COMPACT);
 	if (request(s, "PUT", "/v1/txn", body, REQUEST_TIMEOUT_MS, &resp, e) < 0)
 		return err_wrap(e,
-		    "the change may or may not have been made, look before you "
-		    "repeat it");
+		    "the change may or may not have been made, look before you repeat it");
 	if (resp.status == 200)
 		return 0;
 	if (resp.status != 409) {
@@ -264,8 +262,7 @@ consul_write(struct store *base, const struct store_write *writes, size_t n, str
 		return err_set(e, ERR_PERM, "consul at %s: the token may not write %s: %.300s",
 		    s->env.base, at >= 0 && (size_t)at < n ? writes[at].key : "it", what);
 	return err_set(e, ERR_BUSY,
-	    "somebody else changed it meanwhile; nothing was written, try "
-	    "again (%.300s)",
+	    "somebody else changed it meanwhile; nothing was written, try again (%.300s)",
 	    what ? what : "consul gives no reason");
 }
 

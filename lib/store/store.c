@@ -153,9 +153,8 @@ store_write(struct store *s, const struct store_write *writes, size_t n, struct 
 		return 0;
 	if (n > STORE_WRITES_MAX)
 		return err_set(e, ERR_DATA,
-		    "%zu documents at once are too many for one change; "
-		    "at most %d go together",
-		    n, STORE_WRITES_MAX);
+		    "%zu documents at once are too many for one change; at most %d go together", n,
+		    STORE_WRITES_MAX);
 	/* What was written must be readable again. */
 	for (size_t i = 0; i < n; i++)
 		if (writes[i].len > STORE_VALUE_MAX)
