@@ -718,6 +718,9 @@ foreign_stays() {
 	setlive
 	setlive
 	store_delete nodes/node1/slug
+	# As runsv leaves it.
+	mkdir "$RUNIT_STAGE/slug/supervise"
+	: >"$RUNIT_STAGE/slug/supervise/status"
 	whole=$BATS_TEST_TMPDIR/whole
 	mkdir "$whole"
 	cp -a "$RUNIT" "$RUNIT_STAGE" "$whole"
@@ -866,6 +869,16 @@ built() {
 	run -0 --separate-stderr built
 	expect_silence
 	[ "$(wc -l <"$SB_LOG")" -eq 3 ]
+
+	# Also of an app that is live, when nothing but that run is missing.
+	echo "# by hand" >>"$CONFIG/slug.yaml"
+	touch "$BATS_TEST_TMPDIR/sb-fails"
+	run -1 built
+	run ! grep -q "by hand" "$CONFIG/slug.yaml"
+	rm "$BATS_TEST_TMPDIR/sb-fails"
+	built
+	[ "$(wc -l <"$SB_LOG")" -eq 5 ]
+	is_up slug
 }
 
 @test "servicebuilder's YAML names each service of a directory, and the user where there is one" {
@@ -904,12 +917,11 @@ slug__worker:
 	instant_sv
 	servicebuilder_start
 	repo_add slug abc123
-	repo_add slug def456
-	intend abc123:active,def456:prep
+	intend abc123:active
 	built
-	pp intent set slug basedir="$BATS_TEST_TMPDIR/moved" >/dev/null
-	BASEDIR=$BATS_TEST_TMPDIR/moved
-	prepare
+	sed -i "s|/launch|/launch-by-hand|" "$CONFIG/slug.yaml"
+	"$TOP/examples/fake/bin/servicebuilder" -c "$CONFIG" -d "$RUNIT" -s "$RUNIT_STAGE"
+	grep -q by-hand "$RUNIT_STAGE/slug/run"
 	whole=$BATS_TEST_TMPDIR/whole
 	mkdir "$whole"
 	cp -a "$BASEDIR" "$RUNIT" "$RUNIT_STAGE" "$CONFIG" "$whole"
@@ -921,8 +933,8 @@ slug__worker:
 		killed_at "$call" "$count" "$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" --config="$CONFIG" || continue
 		kills=$((kills + 1))
 		run -0 built
-		grep -q -e "- $BASEDIR/current/bin/launch" "$CONFIG/slug.yaml"
-		grep -q "$BASEDIR/current/bin/launch" "$RUNIT_STAGE/slug/run" || fail "killed at $call $count: not built"
+		run ! grep -q by-hand "$CONFIG/slug.yaml"
+		run ! grep -q by-hand "$RUNIT_STAGE/slug/run"
 		is_up slug
 		run -0 --separate-stderr built
 		expect_silence

@@ -138,6 +138,7 @@ fill() {
 	liar_start
 	for n in 1 31 32 100; do
 		consul_wipe
+		store_identify
 		fill $n
 		: >"$LIAR_LOG"
 		run -0 --separate-stderr pp converge preparer --dry-run --repo="$REPO_URL"
