@@ -205,6 +205,16 @@ read_link_below(const char *basedir, int base, const char *name, struct err *e)
 static int
 observe_links(const char *basedir, int base, struct seen_live *seen, struct err *e)
 {
+	static const char *const names[] = { "current", "last" };
+	struct stat st;
+
+	/* Found out before anything is stopped, and not when the link is to be made. */
+	for (size_t i = 0; i < MEM_COUNT(names); i++)
+		if (fstatat(base, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISLNK(st.st_mode))
+			return err_set(e, ERR_FAIL,
+			    "%s/%s is in the way: it is not a symlink, so pp did not make it; "
+			    "move it away",
+			    basedir, names[i]);
 	seen->current = read_link_below(basedir, base, "current", e);
 	if (e->class == ERR_NONE)
 		seen->last = read_link_below(basedir, base, "last", e);

@@ -33,6 +33,15 @@ intent_parse(const char *key, const char *text, size_t len, struct err *e)
 	return doc;
 }
 
+json_t *
+intent_parse_item(const struct store_item *item, struct err *e)
+{
+	if (item->fault == NULL)
+		return intent_parse(item->key, item->value, item->len, e);
+	(void)err_set(e, ERR_DATA, "%s: %s", item->key, item->fault);
+	return NULL;
+}
+
 static int
 is_digest(const char *s)
 {

@@ -18,7 +18,7 @@ static void
 take_assignment(const struct store_item *item, struct intent_app *app)
 {
 	struct err why = ERR_INIT;
-	json_auto_t *doc = intent_parse(item->key, item->value, item->len, &why);
+	json_auto_t *doc = intent_parse_item(item, &why);
 	const char *cluster = json_string_value(json_object_get(doc, "cluster"));
 
 	if (doc == NULL) {
@@ -93,7 +93,7 @@ take_document(struct store *s, const struct store_items *items, const char *key,
 		explain_missing(s, key, e);
 		return -1;
 	}
-	doc = intent_parse(key, item->value, item->len, e);
+	doc = intent_parse_item(item, e);
 	if (doc == NULL)
 		return -1;
 	return take(doc, app, e) < 0 ? err_wrap(e, "%s", key) : 0;
@@ -139,7 +139,7 @@ take_app_owners(struct store *s, const struct store_items *items, struct intent_
 						  xstrdup(doubt != NULL ? doubt : "there is none");
 		return;
 	}
-	doc = intent_parse(key, item->value, item->len, &why);
+	doc = intent_parse_item(item, &why);
 	if (doc != NULL && intent_take_owners(doc, &app->owners, &why) == 0)
 		return;
 	if (doc != NULL)

@@ -185,10 +185,11 @@ set_peer(struct http *h)
 		SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		SET(CURLOPT_USERPWD, o->userpwd);
 	}
-	if (o->cacert != NULL)
+	/* Whoever names authorities means these and no others. */
+	if (o->cacert != NULL || o->capath != NULL) {
 		SET(CURLOPT_CAINFO, o->cacert);
-	if (o->capath != NULL)
 		SET(CURLOPT_CAPATH, o->capath);
+	}
 	if (o->client_cert != NULL)
 		SET(CURLOPT_SSLCERT, o->client_cert);
 	if (o->client_key != NULL)

@@ -38,6 +38,8 @@ take_id(struct store *s, struct store_items *items, struct err *e)
 	items->id[0] = '\0';
 	if (item == NULL)
 		return 0;
+	if (item->fault != NULL)
+		return err_set(e, ERR_STORE, "%s: %s; nothing is believed", s->url, item->fault);
 	doc = json_loadb(item->value, item->len, JSON_REJECT_DUPLICATES, &parse);
 	id = json_string_value(json_object_get(doc, "id"));
 	if (id == NULL || id[0] == '\0' ||
@@ -83,8 +85,17 @@ store_items_add(struct store_items *items, const char *key, const char *value, s
 {
 	if ((items->n & (items->n - 1)) == 0)
 		items->v = xreallocarray(items->v, items->n ? 2 * items->n : 1, sizeof *items->v);
-	items->v[items->n++] =
-	    (struct store_item){ xstrdup(key), xmemdup(value, len), len, version };
+	items->v[items->n++] = (struct store_item){ .key = xstrdup(key),
+		.value = xmemdup(value, len),
+		.len = len,
+		.version = version };
+}
+
+void
+store_items_add_fault(struct store_items *items, const char *key, const char *fault)
+{
+	store_items_add(items, key, "", 0, 1);
+	items->v[items->n - 1].fault = xstrdup(fault);
 }
 
 void
@@ -99,6 +110,7 @@ store_items_sort(struct store_items *items)
 		if (strcmp(items->v[i].key, items->v[kept].key) == 0) {
 			free(items->v[i].key);
 			free(items->v[i].value);
+			free(items->v[i].fault);
 		} else {
 			items->v[++kept] = items->v[i];
 		}
@@ -112,6 +124,7 @@ store_items_release(struct store_items *items)
 	for (size_t i = 0; i < items->n; i++) {
 		free(items->v[i].key);
 		free(items->v[i].value);
+		free(items->v[i].fault);
 	}
 	free(items->v);
 	*items = (struct store_items){ 0 };

@@ -539,6 +539,10 @@ token() {
 	: >"$store/.git/index.lock"
 	held 69 "is being updated by git"
 	rm "$store/.git/index.lock"
+	mkdir "$BATS_TEST_TMPDIR/.git"
+	: >"$BATS_TEST_TMPDIR/.git/index.lock"
+	held 69 "remove $BATS_TEST_TMPDIR/.git/index.lock"
+	rm "$BATS_TEST_TMPDIR/.git/index.lock"
 	for place in nodes nodes/node1; do
 		mv "$store/$place" "$store/away"
 		ln -s /nonexistent "$store/$place"
@@ -551,7 +555,7 @@ token() {
 	done
 	mv "$store/pp/store.json" "$store/pp/away"
 	mkfifo "$store/pp/store.json"
-	held 65 "pp/store.json is not a regular file"
+	held 69 "pp/store.json is not a regular file"
 	rm "$store/pp/store.json"
 	mv "$store/pp/away" "$store/pp/store.json"
 	removed

@@ -663,6 +663,18 @@ foreign_stays() {
 	rmdir "$BASEDIR/current"
 	setlive
 	is_up slug
+
+	# What runs by then is not stopped for it.
+	for name in current last; do
+		rm -f "$BASEDIR/$name"
+		mkdir "$BASEDIR/$name"
+		: >"$SV_LOG"
+		run -1 --separate-stderr setlive
+		expect_said "FATAL slug: $BASEDIR/$name is in the way: it is not a symlink, so pp did not make it; move it away"
+		[ ! -s "$SV_LOG" ]
+		rmdir "$BASEDIR/$name"
+		setlive
+	done
 }
 
 @test "a current as the prototype wrote it, an absolute path, is understood" {
