@@ -12,6 +12,12 @@ setup() {
 	cp -r "$TOP/examples" "$TREE"
 	PATH=$PP_BUILD:$PATH
 	export TMPDIR=$BATS_TEST_TMPDIR/tmp
+	WIDE=
+}
+
+teardown() {
+	helper_teardown
+	[ -z "$WIDE" ] || rm -rf "$WIDE"
 }
 
 # Kept, so that what it left can be told from what was there.
@@ -42,7 +48,6 @@ tour() {
 
 @test "the tour can be had twice, by who is not root and has no runit" {
 	need_root
-	chmod 0755 "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/.." "$BATS_TEST_TMPDIR/../.."
 	WIDE=$(mktemp -d /tmp/pp-wide.XXXXXX)
 	mkdir "$WIDE/bin" "$WIDE/tmp"
 	cp "$PP" "$PP_UNPACK" "$WIDE/bin"
@@ -62,7 +67,6 @@ tour() {
 		[[ $output == *"def456  yes      converged"* ]]
 		[ -z "$(ls -A "$WIDE/tmp")" ]
 	done
-	rm -rf "$WIDE"
 }
 
 @test "a tour in which something goes wrong says at which step, and fails" {

@@ -162,8 +162,9 @@ slug_json() {
 		[[ $(rows) == "slug demo "* ]]
 		[ "$(rows | wc -l)" -eq 1 ]
 	done
-	run -0 pp status slug/other slu
+	run -1 --separate-stderr pp status slug/other slu
 	[ "$(rows)" = "" ]
+	[[ $stderr == *slug/other*slu* ]]
 	run -0 pp status other slug
 	[ "$(rows | wc -l)" -eq 2 ]
 }
