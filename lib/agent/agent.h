@@ -183,8 +183,11 @@ void pass_leftovers(struct pass *p, const struct strv *apps);
 /** A default place: below the state directory. Owns: the caller frees. */
 char *pass_place(const struct pass *p, const char *name);
 
-/** A directory setting; where it is not set, `as_root` as root, else below the state directory. */
-char *pass_dir(const struct pass *p, const char *setting, const char *as_root);
+/**
+ * A directory setting; where it is not set, `as_root` as root (NULL: none), else `name` below the state
+ * directory. Absolute. Owns: the caller frees.
+ */
+char *pass_dir(const struct pass *p, const char *setting, const char *as_root, const char *name);
 
 /** Free what a pass holds. */
 void pass_release(struct pass *p);

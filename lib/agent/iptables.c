@@ -26,7 +26,7 @@ static const struct setting settings[] = {
 static char *
 config_dir(const struct pass *p)
 {
-	return pass_dir(p, "config-dir", "/etc/port_authority.d");
+	return pass_dir(p, "config-dir", "/etc/port_authority.d", "port_authority.d");
 }
 
 static int

@@ -132,7 +132,7 @@ pass_place(const struct pass *p, const char *name)
 }
 
 char *
-pass_dir(const struct pass *p, const char *setting, const char *as_root)
+pass_dir(const struct pass *p, const char *setting, const char *as_root, const char *name)
 {
 	const char *given = settings_text(p->settings, setting);
 	char cwd[4096];
@@ -140,8 +140,7 @@ pass_dir(const struct pass *p, const char *setting, const char *as_root)
 	size_t n;
 
 	if (given == NULL)
-		return geteuid() == 0 && as_root != NULL ? xstrdup(as_root) :
-							   pass_place(p, setting);
+		return geteuid() == 0 && as_root != NULL ? xstrdup(as_root) : pass_place(p, name);
 	/* Links and service definitions outlive the run: they need a path that does, too. */
 	path = given[0] == '/' || getcwd(cwd, sizeof cwd) == NULL ? xstrdup(given) :
 								    xasprintf("%s/%s", cwd, given);

@@ -49,10 +49,23 @@ look(const struct intent_app *app, struct seen_installs *seen, struct err *e)
 	return install_leftovers(dir, app->name, &seen->leftovers, e);
 }
 
+/* Where artifacts come from. Owns: the caller frees. */
+static char *
+repository(const struct pass *p)
+{
+	const char *given = settings_text(p->settings, "repo");
+	AUTO_FREE char *place = pass_place(p, "repo");
+
+	return given != NULL ? xstrdup(given) : xasprintf("file://%s", place);
+}
+
 static int
 observe(struct pass *p, struct err *e)
 {
-	(void)e;
+	AUTO_FREE char *repo = repository(p);
+
+	if (fetch_check_repo(repo, e) < 0)
+		return -1;
 	for (size_t i = 0; i < p->intent.napps; i++) {
 		struct seen_installs *seen = &p->seen[i].installs;
 		struct err why = ERR_INIT;
@@ -103,10 +116,7 @@ static int
 install_version(const struct pass *p, const struct intent_app *app, const char *path, int dir,
     const struct intent_version *version, struct err *e)
 {
-	const char *given = settings_text(p->settings, "repo");
-	AUTO_FREE char *place = pass_place(p, "repo"), *standard = xasprintf("file://%s", place);
-	const char *repo = given != NULL ? given : standard;
-	AUTO_FREE char *where = NULL;
+	AUTO_FREE char *repo = repository(p), *where = NULL;
 	AUTO_CLOSE int fd = -1;
 	struct user user;
 	struct install in = { .path = path,
@@ -121,8 +131,6 @@ install_version(const struct pass *p, const struct intent_app *app, const char *
 		return -1;
 	if (!user.self)
 		in.gid = user.gid;
-	if (fetch_check_repo(repo, e) < 0)
-		return -1;
 	fd = fetch_open(repo, settings_text(p->settings, "repo-cacert"), app->name, version->id,
 	    dir, &where, e);
 	if (fd < 0)

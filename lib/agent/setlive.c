@@ -39,10 +39,10 @@ choose_supervisor(const struct pass *p, const char *stated, struct supervisor *s
 	if (s->ops == NULL)
 		return err_set(e, ERR_CONFIG, "supervisor \"%s\": write runit or servicebuilder",
 		    name);
-	s->scan = pass_dir(p, "runit", "/etc/service");
-	s->stage = pass_dir(p, "runit-stage", NULL);
+	s->scan = pass_dir(p, "runit", "/etc/service", "service");
+	s->stage = pass_dir(p, "runit-stage", NULL, "service-stage");
 	if (s->ops == &supervisor_servicebuilder)
-		s->config = pass_dir(p, "config", "/etc/servicebuilder.d");
+		s->config = pass_dir(p, "config", "/etc/servicebuilder.d", "servicebuilder.d");
 	return 0;
 }
 

@@ -68,18 +68,18 @@ agents=(preparer setlive iptables sudoers)
 	[ "$(ls -A "$HOME")" = ".local
 slug
 store" ]
-	[ "$(cd "$STATE" && echo *)" = "config-dir lock repo runit runit-stage stores sudoers.d" ]
+	[ "$(cd "$STATE" && echo *)" = "lock port_authority.d repo service service-stage stores sudoers.d" ]
 	[ "$(cat "$STATE/sudoers.d/pp-slug")" = "xavier, don ALL = (slug) ALL" ]
 	[ "$(stat -c '%a %U' "$STATE/sudoers.d/pp-slug")" = "440 nobody" ]
-	grep -q slug_1212_tcp "$STATE/config-dir/slug.yml"
-	[ "$(readlink "$STATE/runit/slug")" = "$STATE/runit-stage/slug" ]
+	grep -q slug_1212_tcp "$STATE/port_authority.d/slug.yml"
+	[ "$(readlink "$STATE/service/slug")" = "$STATE/service-stage/slug" ]
 	[ "$(find "$HOME" -mindepth 1 ! -user nobody)" = "" ]
 }
 
 @test "the stand-ins print what they were told, for whoever asks to hear it" {
 	as_nobody pp converge preparer
 	run -0 --separate-stderr as_nobody pp converge setlive --verbose
-	[[ $(said) == *"INFO sv: sv -w 60 start $STATE/runit/slug"* ]]
+	[[ $(said) == *"INFO sv: sv -w 60 start $STATE/service/slug"* ]]
 	run -0 --separate-stderr as_nobody pp converge iptables --verbose
 	[[ $(said) == *"INFO port_authority: port_authority rebuild"* ]]
 	run -0 --separate-stderr as_nobody pp converge sudoers --verbose
@@ -88,9 +88,9 @@ store" ]
 	printf '[setlive]\nsupervisor = servicebuilder\n' >"$LAPTOP/pp.conf"
 	chmod 0644 "$LAPTOP/pp.conf"
 	PP_CONF_OF_NOBODY=$LAPTOP/pp.conf
-	rm -rf "$STATE/runit" "$STATE/runit-stage"
+	rm -rf "$STATE/service" "$STATE/service-stage"
 	run -0 --separate-stderr as_nobody pp converge setlive --verbose
-	[[ $(said) == *"INFO servicebuilder: servicebuilder -c $STATE/config -d $STATE/runit -s $STATE/runit-stage"* ]]
+	[[ $(said) == *"INFO servicebuilder: servicebuilder -c $STATE/servicebuilder.d -d $STATE/service -s $STATE/service-stage"* ]]
 	[ "$(readlink "$BASEDIR/current")" = installs/slug_abc123 ]
 }
 
@@ -113,11 +113,11 @@ store" ]
 
 @test "XDG_STATE_HOME, PP_STATE_DIR and --state-dir say where the state directory is" {
 	as_nobody env XDG_STATE_HOME="$HOME/xdg" pp converge iptables
-	[ -e "$HOME/xdg/pp/config-dir/slug.yml" ]
+	[ -e "$HOME/xdg/pp/port_authority.d/slug.yml" ]
 	as_nobody env XDG_STATE_HOME="$HOME/xdg" PP_STATE_DIR="$HOME/two" pp converge iptables
-	[ -e "$HOME/two/config-dir/slug.yml" ]
+	[ -e "$HOME/two/port_authority.d/slug.yml" ]
 	as_nobody env PP_STATE_DIR="$HOME/two" pp converge iptables --state-dir="$HOME/three"
-	[ -e "$HOME/three/config-dir/slug.yml" ]
+	[ -e "$HOME/three/port_authority.d/slug.yml" ]
 }
 
 @test "--dry-run of all four prints their plans and changes nothing" {

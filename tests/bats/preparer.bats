@@ -333,6 +333,14 @@ serve() {
 	[ ! -s "$HTTP_LOG" ]
 }
 
+@test "--repo-cacert says whom to trust for https" {
+	repo_add slug abc123
+	intend abc123:prep
+	http_start --tls "$REPO"
+	run -0 --separate-stderr pp converge preparer --repo="$HTTPS_URL" --repo-cacert="$TLS_CA"
+	is_whole slug_abc123
+}
+
 @test "an artifact that is nowhere is an error that names all that was tried" {
 	intend abc123:prep
 	http_start "$REPO"
@@ -445,7 +453,7 @@ serve() {
 @test "a repository that is no address is refused, and so is one with a password in it" {
 	intend abc123:prep
 	while read -r repo words; do
-		run ! --separate-stderr pp converge preparer --repo="$repo"
+		run -78 --separate-stderr pp converge preparer --repo="$repo"
 		[[ $stderr == *"$words"* ]] || fail "$repo: $stderr"
 		[[ $stderr != *s3cret* ]]
 	done <<-EOF

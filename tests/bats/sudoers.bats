@@ -361,3 +361,13 @@ sudoers slug: would write pp-slug (its owners differ)" ]
 	expect_said "WARN another run of sudoers on node1 is under way (pid $first); this one leaves it alone"
 	wait "$first"
 }
+
+@test "a file that only begins like one of pp's is unexpected, too" {
+	slug
+	sudoers 2>/dev/null
+	touch "$DIR/pp-old.bak" "$DIR/pp-Odd~" "$DIR/mine"
+	run -0 --separate-stderr sudoers
+	[ "$(cd "$DIR" && echo *)" = "mine pp-slug" ]
+	run -0 --separate-stderr sudoers
+	expect_silence
+}
