@@ -23,7 +23,7 @@ test_parse(void)
 		"{\"a\":\"\xff\"}", "{'a':1}", "{\"a\":1,}" };
 	struct err e = ERR_INIT;
 	json_auto_t *good = intent_parse("k", "{\"a\": 1} \n", 10, &e);
-	AUTO_FREE char *deep = xmemdup("", 20000);
+	AUTO_FREE char *deep = xcalloc(20000, 1);
 
 	ok(good != NULL, "an object is a document");
 	for (size_t i = 0; i < MEM_COUNT(bad); i++) {
