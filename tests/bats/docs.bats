@@ -206,7 +206,7 @@ conf_example() {
 # Lines that pp-converge(1) explains are lines of the program: what is between dots and names is in it.
 @test "the lines that pp-converge(1) explains are in the program" {
 	for words in 'nothing was done' 'knows no leader; look at its servers' \
-		'is being updated by git; if no git runs, remove .git/index.lock' 'this one leaves it alone' \
+		'is being updated by git; if no git runs, remove ' 'this one leaves it alone' \
 		'the time of --timeout is up before' 'held as it is' 'there is no such document' 'has no id (pp/store)' \
 		'for the first time; removing waits for the' 'is another store than the one this node knows' \
 		'is there, but the list did not show it' 'could not fetch ownership data' 'no such artifact; tried' \
