@@ -27,7 +27,7 @@ static int
 look(const struct intent_app *app, struct seen_installs *seen, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/installs", app->basedir);
-	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	seen->there = xcalloc(app->nversions, 1);
 	if (dir < 0)
@@ -142,13 +142,17 @@ static int
 apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/installs", ap->app->basedir);
-	AUTO_CLOSE int dir = -1;
+	AUTO_CLOSE int base = -1, dir = -1;
 
-	if (dir_make(path, 0755, e) < 0)
+	if (dir_make(ap->app->basedir, 0755, e) < 0)
 		return -1;
-	dir = dir_open(path, e);
+	/* Below basedir no symlink is followed: it may be the app's own user who put it there. */
+	base = dir_open(ap->app->basedir, e);
+	if (base < 0)
+		return -1;
+	dir = dir_make_at(base, "installs", 0755, e);
 	if (dir < 0)
-		return -1;
+		return err_wrap(e, "%s", ap->app->basedir);
 	if (step->kind == PREPARE_SWEEP)
 		return install_sweep(dir, step->subject, e);
 	return install_version(p, ap->app, path, dir, version_of(ap->app, step->subject), e) < 0 ?

@@ -174,18 +174,24 @@ static int
 observe_install(const struct intent_app *app, int base, struct seen_live *seen, struct err *e)
 {
 	const struct intent_version *active = intent_active(app);
-	AUTO_FREE char *path = NULL;
-	AUTO_CLOSE int install = -1;
+	AUTO_FREE char *name = NULL;
+	AUTO_CLOSE int installs = -1, install = -1;
+	int missing;
 
 	if (active == NULL)
 		return 0;
-	path = xasprintf("installs/%s_%s", app->name, active->id);
-	install = openat(base, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	/* Step by step, as no symlink below basedir is followed. */
+	installs = dir_open_at(base, "installs", &missing, e);
+	name = xasprintf("%s_%s", app->name, active->id);
+	if (installs >= 0)
+		install = dir_open_at(installs, name, &missing, e);
+	if (install < 0 && missing)
+		e->class = ERR_NONE;
 	if (install < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "open %s/%s", app->basedir, path);
+		return missing ? 0 : err_wrap(e, "%s", app->basedir);
 	seen->prepared = 1;
 	if (service_names(install, app->name, &seen->wanted, e) < 0)
-		return err_wrap(e, "%s/%s", app->basedir, path);
+		return err_wrap(e, "%s/installs/%s", app->basedir, name);
 	seen->launches = seen->wanted.n > 0;
 	return 0;
 }
@@ -480,15 +486,16 @@ static int
 write_user_config(const struct intent_app *app, const struct seen_live *seen, struct err *e)
 {
 	AUTO_FREE char *text = render_user_config(app);
-	AUTO_FREE char *path = xasprintf("%s/config", app->basedir);
 	struct file_attr attr = user_config_attr(&seen->user);
-	AUTO_CLOSE int dir = -1;
+	AUTO_CLOSE int base = dir_open(app->basedir, e), dir = -1;
 
 	log_change("%s: Writing user_config", app->name);
-	if (dir_make(path, 0755, e) < 0)
+	if (base < 0)
 		return -1;
-	dir = dir_open(path, e);
-	return dir < 0 ? -1 : file_write(dir, "user_config.json", text, strlen(text), &attr, e);
+	dir = dir_make_at(base, "config", 0755, e);
+	if (dir < 0)
+		return err_wrap(e, "%s", app->basedir);
+	return file_write(dir, "user_config.json", text, strlen(text), &attr, e);
 }
 
 static int

@@ -759,3 +759,12 @@ preparer slug: would install $INSTALLS/slug_def456 (it is the active version)" ]
 	[[ $(said) == "FATAL preparer: nothing was done: dir:"* ]]
 	[ ! -e "$BASEDIR" ]
 }
+
+@test "symlinks that the app's user put below basedir are not followed" {
+	repo_add slug abc123
+	intend abc123:prep
+	mkdir -p "$BASEDIR" "$BATS_TEST_TMPDIR/elsewhere"
+	ln -s "$BATS_TEST_TMPDIR/elsewhere" "$BASEDIR/installs"
+	run -1 --separate-stderr pp converge preparer --repo="$REPO_URL"
+	[ -z "$(ls -A "$BATS_TEST_TMPDIR/elsewhere")" ]
+}

@@ -953,3 +953,19 @@ slug__worker:
 	done <<<"$points"
 	[ "$kills" -ge 20 ]
 }
+
+@test "symlinks that the app's user put below basedir are not followed" {
+	mkdir -p "$BASEDIR" "$BATS_TEST_TMPDIR/elsewhere/slug_abc123/www"
+	ln -s "$BATS_TEST_TMPDIR/elsewhere" "$BASEDIR/installs"
+	intent_slug abc123:active >/dev/null
+	run -1 --separate-stderr pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
+	[[ $stderr == *"installs is in the way: it is a symlink"* ]]
+	[ ! -e "$BASEDIR/current" ]
+	rm "$BASEDIR/installs"
+	mkdir -p "$BASEDIR/installs/slug_abc123"
+	ln -s "$BATS_TEST_TMPDIR/elsewhere" "$BASEDIR/config"
+	pp intent set slug/demo user_config.x=1 >/dev/null
+	run -1 --separate-stderr pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
+	[[ $stderr == *"config is in the way: it is a symlink"* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/elsewhere/user_config.json" ]
+}
