@@ -19,6 +19,7 @@ extern const struct cmd cmds[];
 int cmd_converge(int argc, char **argv);
 int cmd_intent(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_direct(int argc, char **argv);
 int cmd_disable(int argc, char **argv);
 int cmd_enable(int argc, char **argv);
 int cmd_help(int argc, char **argv);

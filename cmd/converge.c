@@ -14,18 +14,6 @@
 #define EXIT_FAILED 4
 #define EXIT_WAITING 8
 
-static const struct setting converge_settings[] = {
-	{ "dry-run", 'n', SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "print what would be done" },
-	{ "app", 0, SETTING_LIST, SETTING_FLAG_ONLY, "APP", "only this app (several times)" },
-	{ "splay", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR",
-	    "start late, by a time of this node's own" },
-	{ "wait", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR",
-	    "go on for so long, with each change of intent" },
-	{ "detailed-exitcodes", 0, SETTING_FLAG, SETTING_ANYWHERE, NULL,
-	    "exit with a sum: 2 changed, 4 failed, 8 waiting" },
-	{ 0 },
-};
-
 static int
 usage(const struct agent *agent)
 {
@@ -60,14 +48,17 @@ sleep_splay(const struct agent *agent, const char *node, int64_t splay_ms)
 
 /* The documents that another pass would read. */
 static void
-list_watched(const struct pass *p, struct strv *keys)
+list_watched(const struct pass *p, const struct agent *agent, struct strv *keys)
 {
 	strv_add(keys, xasprintf("nodes/%s/", p->intent.node));
-	for (size_t i = 0; i < p->intent.napps; i++)
+	for (size_t i = 0; i < p->intent.napps; i++) {
+		if (agent->reads & INTENT_OWNERS)
+			strv_add(keys, xasprintf("owners/%s", p->intent.apps[i].name));
 		if (p->intent.apps[i].cluster != NULL)
 			strv_add(keys,
 			    xasprintf("clusters/%s/%s/", p->intent.apps[i].name,
 				p->intent.apps[i].cluster));
+	}
 }
 
 static int
@@ -90,7 +81,7 @@ run_pass(const struct agent *agent, const struct settings *settings, struct pass
 	else if (r == 0)
 		r = pass_run(&p, agent, result, e);
 	strv_release(watched);
-	list_watched(&p, watched);
+	list_watched(&p, agent, watched);
 	pass_release(&p);
 	return r;
 }
@@ -176,10 +167,9 @@ static int
 prepare(const struct agent *agent, int how, int argc, char **argv, struct settings *settings,
     struct err *e)
 {
-	AUTO_STRV struct strv operands = { 0 }, sections = { 0 };
+	AUTO_STRV struct strv operands = { 0 };
 	size_t named = how & SETTINGS_SINGLE_DASH ? 0 : 1;
 
-	agent_sections(&sections);
 	if (parse(agent, how, argc, argv, settings, &operands, e) < 0)
 		return -1;
 	if (settings_flag(settings, "help"))
@@ -187,7 +177,7 @@ prepare(const struct agent *agent, int how, int argc, char **argv, struct settin
 	if (operands.n > named)
 		return err_set(e, ERR_USAGE, "one agent a run; \"%s\" is too much",
 		    operands.items[named]);
-	return settings_load(settings, agent->name, &sections, e);
+	return agent_load_settings(settings, agent->name, e);
 }
 
 static int

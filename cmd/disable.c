@@ -44,12 +44,11 @@ static int
 run(const char *name, int disable, int argc, char **argv)
 {
 	const struct setting *tables[] = { disable_settings, pass_settings, NULL };
-	AUTO_STRV struct strv operands = { 0 }, sections = { 0 };
+	AUTO_STRV struct strv operands = { 0 };
 	struct settings settings = { 0 };
 	struct err e = ERR_INIT;
 	int r;
 
-	agent_sections(&sections);
 	settings_add(&settings, disable_settings);
 	settings_add(&settings, pass_settings);
 	r = settings_parse(&settings, argc, argv, 0, &operands, &e);
@@ -58,7 +57,7 @@ run(const char *name, int disable, int argc, char **argv)
 		return cmd_usage(disable ? "disable AGENT [-m MESSAGE]" : "enable AGENT", tables);
 	}
 	if (r == 0)
-		r = settings_load(&settings, NULL, &sections, &e);
+		r = agent_load_settings(&settings, NULL, &e);
 	if (r == 0)
 		r = change(&settings, &operands, disable, &e);
 	settings_release(&settings);

@@ -382,18 +382,17 @@ run_verb(const struct verb *verb, struct intent_run *run, struct err *e)
 static int
 run_intent(const struct verb *verb, int argc, char **argv, struct settings *settings, struct err *e)
 {
-	AUTO_STRV struct strv sections = { 0 }, operands = { 0 };
+	AUTO_STRV struct strv operands = { 0 };
 	struct intent_run run = { .settings = settings };
 	int r;
 
-	agent_sections(&sections);
 	settings_add(settings, pass_settings);
 	settings_add(settings, intent_settings);
 	if (settings_parse(settings, argc, argv, 0, &operands, e) < 0)
 		return -1;
 	if (settings_flag(settings, "help"))
 		return usage(stdout);
-	if (settings_load(settings, NULL, &sections, e) < 0)
+	if (agent_load_settings(settings, NULL, e) < 0)
 		return -1;
 	log_set_verbose(settings_flag(settings, "verbose"));
 	run.operands = operands;

@@ -16,6 +16,8 @@ const struct cmd cmds[] = {
 	{ "intent", "get|set|unset|diff|assign|unassign ...", "read and edit the intent",
 	    cmd_intent },
 	{ "status", "[APP[/CLUSTER] ...]", "intent and reality side by side", cmd_status },
+	{ "direct", "APP VERSION --basedir=DIR --repo=URL", "deploy without a store (kickstart)",
+	    cmd_direct },
 	{ "disable", "AGENT [-m MESSAGE]", "keep an agent from running on this node", cmd_disable },
 	{ "enable", "AGENT", "let it run again", cmd_enable },
 	{ "help", "[COMMAND]", "print this, or a command's usage", cmd_help },

@@ -54,26 +54,50 @@ find_row(struct rows *rows, const struct app_plan *ap)
 	return &rows->v[rows->n++];
 }
 
+/* One agent's word on one app. An agent that is disabled does not do what it would. */
 static void
-add_plan(struct rows *rows, const struct agent *agent, const struct plan *plan)
+add_app_plan(struct row *row, const char *agent, const struct app_plan *ap, const char *disabled)
 {
+	int idle = disabled != NULL && ap->state == PLAN_PENDING;
+	enum plan_state state = idle ? PLAN_WAITING : ap->state;
+	AUTO_FREE char *reason =
+	    idle ? xasprintf("disabled: %s", disabled) : xstrdup(ap->reason ? ap->reason : "");
+	json_t *entry = json_pack("{s:s,s:s?}", "state", plan_state_name(state), "reason",
+	    state == PLAN_CONVERGED ? NULL : reason);
+
+	(void)json_object_set_new(row->agents, agent, entry);
+	if (weight(state) <= weight(row->state))
+		return;
+	row->state = state;
+	free(row->reason);
+	row->reason = xasprintf("%s: %s", agent, reason);
+}
+
+/* What an agent says of the node as a whole is news where no app speaks for it. */
+static int
+tell_node(const char *agent, const struct plan *plan)
+{
+	size_t steps = 0;
+	int failed = 0;
+
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct app_plan *ap = &plan->apps[i];
-		struct row *row;
-		json_t *entry;
 
-		if (ap->app == NULL)
-			continue;
-		row = find_row(rows, ap);
-		entry = json_pack("{s:s,s:s?}", "state", plan_state_name(ap->state), "reason",
-		    ap->state == PLAN_CONVERGED ? NULL : ap->reason);
-		(void)json_object_set_new(row->agents, agent->name, entry);
-		if (weight(ap->state) <= weight(row->state))
-			continue;
-		row->state = ap->state;
-		free(row->reason);
-		row->reason = xasprintf("%s: %s", agent->name, ap->reason ? ap->reason : "");
+		steps += ap->app != NULL ? ap->nsteps : 0;
+		failed |= ap->app == NULL && ap->state == PLAN_FAILED;
+		if (ap->app == NULL && (ap->state == PLAN_FAILED || steps == 0))
+			log_warn("%s: %s: %s", agent, plan_state_name(ap->state), ap->reason);
 	}
+	return failed;
+}
+
+static void
+add_plan(struct rows *rows, const char *agent, const struct plan *plan, const char *disabled)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->apps[i].app != NULL)
+			add_app_plan(find_row(rows, &plan->apps[i]), agent, &plan->apps[i],
+			    disabled);
 }
 
 /* What is live by its link: "installs/slug_abc" is version abc. */
@@ -114,6 +138,13 @@ prepared_versions(const struct row *row)
 	return list;
 }
 
+/* What was read of a document before it proved wrong is not what is intended. */
+static size_t
+intended_versions(const struct row *row)
+{
+	return row->app->certainty == INTENT_STATED ? row->app->nversions : 0;
+}
+
 /* The rules that are in force for an app, with what has come through them. */
 static json_t *
 open_ports(const struct pass *p, const struct intent_app *app)
@@ -138,17 +169,18 @@ open_ports(const struct pass *p, const struct intent_app *app)
 static json_t *
 row_json(const struct pass *p, const struct row *row)
 {
-	const struct intent_version *active = intent_active(row->app);
+	const struct intent_version *active =
+	    intended_versions(row) > 0 ? intent_active(row->app) : NULL;
 	json_t *intended = json_object();
 
-	for (size_t i = 0; i < row->app->nversions; i++)
+	for (size_t i = 0; i < intended_versions(row); i++)
 		(void)json_object_set_new(intended, row->app->versions[i].id,
 		    json_string(row->app->versions[i].active ? "active" : "prep"));
 	return json_pack("{s:s,s:s?,s:o,s:s?,s:o,s:s?,s:s,s:o,s:s,s:s?,s:O}", "app", row->app->name,
 	    "cluster", row->app->cluster, "intended", intended, "active",
 	    active ? active->id : NULL, "prepared", prepared_versions(row), "live",
-	    live_version(row), "running", running(row), "ports", open_ports(p, row->app), "state", plan_state_name(row->state),
-	    "reason", row->reason, "agents", row->agents);
+	    live_version(row), "running", running(row), "ports", open_ports(p, row->app), "state",
+	    plan_state_name(row->state), "reason", row->reason, "agents", row->agents);
 }
 
 static void
@@ -173,7 +205,7 @@ row_cells(const struct row *row, struct strv *cells)
 	const char *live = live_version(row);
 	char safe[1024] = "";
 
-	for (size_t i = 0; i < row->app->nversions; i++) {
+	for (size_t i = 0; i < intended_versions(row); i++) {
 		const struct intent_version *v = &row->app->versions[i];
 
 		strv_add(&intended, xasprintf("%s%s", v->id, v->active ? "*" : ""));
@@ -208,8 +240,11 @@ print_table(const struct rows *rows)
 		if ((int)strlen(cells.items[i]) > width[i % COLUMNS])
 			width[i % COLUMNS] = (int)strlen(cells.items[i]);
 	for (size_t i = 0; i < cells.n; i++) {
-		if (i % COLUMNS == COLUMNS - 1)
-			printf("%s\n", cells.items[i]);
+		const char *next = i % COLUMNS == COLUMNS - 1 ? "" : cells.items[i + 1];
+
+		/* No blanks at the end of a line, where there is no reason. */
+		if (i % COLUMNS == COLUMNS - 1 || (i % COLUMNS == COLUMNS - 2 && next[0] == '\0'))
+			printf("%s%s", cells.items[i], i % COLUMNS == COLUMNS - 1 ? "\n" : "");
 		else
 			printf("%-*s  ", width[i % COLUMNS], cells.items[i]);
 	}
@@ -258,13 +293,10 @@ static int
 agent_settings(const struct agent *agent, const struct settings *given, struct settings *own,
     struct err *e)
 {
-	AUTO_STRV struct strv sections = { 0 };
-
-	agent_sections(&sections);
 	settings_add(own, pass_settings);
 	settings_add(own, agent->settings);
 	settings_copy(own, given);
-	return settings_load(own, agent->name, &sections, e);
+	return agent_load_settings(own, agent->name, e);
 }
 
 static int
@@ -281,6 +313,19 @@ observe_all(struct pass *p, const struct settings *given, struct settings *own, 
 		if (!seen[k])
 			log_warn("%s: its part is left out: %s", agents[k]->name, why.msg);
 	}
+	return 0;
+}
+
+/* An app that was asked for and is not here is news to whoever asked. */
+static int
+is_shown(const struct rows *rows, const char *name, const char *node)
+{
+	struct strv one = { (char *[]){ (char *)name, NULL }, 1 };
+
+	for (size_t i = 0; i < rows->n; i++)
+		if (is_named(rows->v[i].app, &one))
+			return 1;
+	log_warn("%s: not assigned to %s", name, node);
 	return 0;
 }
 
@@ -306,6 +351,8 @@ print_rows(const struct pass *p, const struct rows *all, const struct strv *name
 		print_json(p, &rows);
 	else
 		print_table(&rows);
+	for (size_t i = 0; i < names->n; i++)
+		code |= !is_shown(&rows, names->items[i], p->intent.node);
 	if (names->n > 0 && strcmp(format, "json") != 0)
 		print_ports(p, &rows);
 	free(rows.v);
@@ -317,7 +364,7 @@ show(const struct settings *given, const struct strv *names, const char *format,
 {
 	struct settings own[AGENTS_MAX] = { { { 0 }, { { 0 } }, 0 } };
 	struct plan plans[AGENTS_MAX] = { { 0 } };
-	int seen[AGENTS_MAX] = { 0 }, r;
+	int seen[AGENTS_MAX] = { 0 }, r, failed = 0;
 	struct rows rows = { 0 };
 	struct pass p;
 
@@ -327,14 +374,18 @@ show(const struct settings *given, const struct strv *names, const char *format,
 	if (r == 0)
 		r = observe_all(&p, given, own, seen, e);
 	for (size_t k = 0; r == 0 && agents[k] != NULL; k++) {
+		AUTO_FREE char *disabled = NULL;
+
 		p.settings = &own[k];
 		if (!seen[k])
 			continue;
+		r = state_disabled(&p.state, agents[k]->name, &disabled, e);
 		agents[k]->plan(&p, &plans[k]);
-		add_plan(&rows, agents[k], &plans[k]);
+		add_plan(&rows, agents[k]->name, &plans[k], disabled);
+		failed |= tell_node(agents[k]->name, &plans[k]);
 	}
 	if (r == 0)
-		r = print_rows(&p, &rows, names, format);
+		r = print_rows(&p, &rows, names, format) | failed;
 	for (size_t k = 0; agents[k] != NULL; k++) {
 		plan_release(&plans[k]);
 		settings_release(&own[k]);
@@ -352,11 +403,10 @@ static int
 run(struct settings *settings, int argc, char **argv, struct err *e)
 {
 	const struct setting *tables[] = { status_settings, pass_settings, NULL };
-	AUTO_STRV struct strv operands = { 0 }, sections = { 0 };
+	AUTO_STRV struct strv operands = { 0 };
 	const char *format;
 	int64_t timeout;
 
-	agent_sections(&sections);
 	settings_add(settings, status_settings);
 	settings_add(settings, pass_settings);
 	for (size_t k = 0; agents[k] != NULL; k++)
@@ -368,7 +418,7 @@ run(struct settings *settings, int argc, char **argv, struct err *e)
 	format = settings_text(settings, "format");
 	if (format != NULL && strcmp(format, "table") != 0 && strcmp(format, "json") != 0)
 		return err_set(e, ERR_USAGE, "--format=%s: write table or json", format);
-	if (settings_load(settings, NULL, &sections, e) < 0)
+	if (agent_load_settings(settings, NULL, e) < 0)
 		return -1;
 	log_set_verbose(settings_flag(settings, "verbose"));
 	timeout = settings_duration(settings, "timeout", 0);

@@ -39,6 +39,7 @@ struct seen_live {
 	int same_config;                 /* user_config.json is as intended */
 	enum service_state wanted_state; /* the least of the wanted services' */
 	int any_up;                      /* some service of the app runs */
+	int any_enabled;                 /* or would be started by runsvdir itself */
 	struct user user;                /* whom it runs as */
 	struct supervisor supervisor;
 	char *fault;
@@ -143,7 +144,7 @@ struct pass {
 
 struct agent {
 	const char *name, *summary;
-	int reads; /* INTENT_OWNERS or 0 */
+	int reads;       /* INTENT_OWNERS or 0 */
 	int steps_apart; /* a step that fails does not keep the app's next ones from being done */
 	const struct setting *settings;
 	int (*observe)(struct pass *, struct err *);
@@ -160,8 +161,14 @@ const struct agent *agent_find(const char *name);
 /** The settings that every pass knows: store, node, state-dir, app, ... */
 extern const struct setting pass_settings[];
 
-/** The settings' sections of pp.conf: the agents' names. Owns: the caller releases. */
-void agent_sections(struct strv *sections);
+/** And those of pp converge, whichever agent. */
+extern const struct setting converge_settings[];
+
+/**
+ * settings_load() with what pp.conf may hold: the sections are named after the agents.
+ * `section` is an agent's name, or NULL.
+ */
+int agent_load_settings(struct settings *s, const char *section, struct err *e);
 
 /**
  * Open the store and the state directory, and find out the node's name.
@@ -183,8 +190,11 @@ void pass_leftovers(struct pass *p, const struct strv *apps);
 /** A default place: below the state directory. Owns: the caller frees. */
 char *pass_place(const struct pass *p, const char *name);
 
-/** A directory setting; where it is not set, `as_root` as root, else below the state directory. */
-char *pass_dir(const struct pass *p, const char *setting, const char *as_root);
+/**
+ * A directory setting; where it is not set, `as_root` as root (NULL: none), else `name` below the state
+ * directory. Absolute. Owns: the caller frees.
+ */
+char *pass_dir(const struct pass *p, const char *setting, const char *as_root, const char *name);
 
 /** Free what a pass holds. */
 void pass_release(struct pass *p);
@@ -195,10 +205,14 @@ struct pass_result {
 };
 
 /**
- * One pass of an agent: observe, plan, apply, logging what happens. With the setting dry-run the
- * plan goes to stdout instead.
+ * Observe, plan, apply, logging what happens, for the intent that the pass holds. With the setting
+ * dry-run the plan goes to stdout instead.
  * Returns: 0 and *result; -1 with *e set where nothing could be done at all.
  */
+int pass_carry(struct pass *p, const struct agent *agent, struct pass_result *result,
+    struct err *e);
+
+/** One pass of an agent: pass_read(), then pass_carry(). */
 int pass_run(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e);
 
 /* ---- the agents, for the table and for tests of their plans ---- */

@@ -139,7 +139,8 @@ open_firewall(struct pass *p, struct err *e)
 		return err_set(e, ERR_CONFIG,
 		    "%s: only the nft backend can; %s leaves it to the host",
 		    f->options.chain ? "chain" : "mode enforce", f->ops->name);
-	f->options.config_dir = pass_dir(p, "config-dir", "/etc/port_authority.d");
+	f->options.config_dir =
+	    pass_dir(p, "config-dir", "/etc/port_authority.d", "port_authority.d");
 	f->options.cmd = xstrdup(cmd != NULL ? cmd : "port_authority");
 	return firewall_look(f, e);
 }

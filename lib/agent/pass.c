@@ -21,6 +21,18 @@ const struct setting pass_settings[] = {
 	{ 0 },
 };
 
+const struct setting converge_settings[] = {
+	{ "dry-run", 'n', SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "print what would be done" },
+	{ "app", 0, SETTING_LIST, SETTING_FLAG_ONLY, "APP", "only this app (several times)" },
+	{ "splay", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR",
+	    "start late, by a time of this node's own" },
+	{ "wait", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR",
+	    "go on for so long, with each change of intent" },
+	{ "detailed-exitcodes", 0, SETTING_FLAG, SETTING_ANYWHERE, NULL,
+	    "exit with a sum: 2 changed, 4 failed, 8 waiting" },
+	{ 0 },
+};
+
 /* Only what --app named. */
 static void
 filter_apps(struct pass *p)
@@ -54,8 +66,7 @@ find_node(const struct pass *p, char *name, size_t room, struct err *e)
 	name[room - 1] = '\0';
 	if (!path_is_name(name))
 		return err_set(e, ERR_CONFIG,
-		    "node \"%s\": that cannot name a node; set --node, "
-		    "PP_NODE or node in pp.conf",
+		    "node \"%s\": that cannot name a node; set --node, PP_NODE or node in pp.conf",
 		    name);
 	return 0;
 }
@@ -121,7 +132,7 @@ pass_place(const struct pass *p, const char *name)
 }
 
 char *
-pass_dir(const struct pass *p, const char *setting, const char *as_root)
+pass_dir(const struct pass *p, const char *setting, const char *as_root, const char *name)
 {
 	const char *given = settings_text(p->settings, setting);
 	char cwd[4096];
@@ -129,8 +140,7 @@ pass_dir(const struct pass *p, const char *setting, const char *as_root)
 	size_t n;
 
 	if (given == NULL)
-		return geteuid() == 0 && as_root != NULL ? xstrdup(as_root) :
-							   pass_place(p, setting);
+		return geteuid() == 0 && as_root != NULL ? xstrdup(as_root) : pass_place(p, name);
 	/* Links and service definitions outlive the run: they need a path that does, too. */
 	path = given[0] == '/' || getcwd(cwd, sizeof cwd) == NULL ? xstrdup(given) :
 								    xasprintf("%s/%s", cwd, given);
@@ -240,14 +250,13 @@ report_state(const struct app_plan *ap, struct pass_result *result)
 }
 
 int
-pass_run(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e)
+pass_carry(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e)
 {
 	struct plan plan = { 0 };
 	int dry = settings_flag(p->settings, "dry-run");
 
 	*result = (struct pass_result){ 0 };
-	p->only = settings_list(p->settings, "app");
-	if (pass_read(p, agent->reads, e) < 0 || agent->observe(p, e) < 0)
+	if (agent->observe(p, e) < 0)
 		return -1;
 	agent->plan(p, &plan);
 	for (size_t i = 0; i < plan.n; i++) {
@@ -260,7 +269,16 @@ pass_run(struct pass *p, const struct agent *agent, struct pass_result *result, 
 	if (dry)
 		print_plan(agent, &plan);
 	plan_release(&plan);
-	if (!dry && p->intent.store_is_new)
+	return 0;
+}
+
+int
+pass_run(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e)
+{
+	p->only = settings_list(p->settings, "app");
+	if (pass_read(p, agent->reads, e) < 0 || pass_carry(p, agent, result, e) < 0)
+		return -1;
+	if (p->intent.store_is_new && !settings_flag(p->settings, "dry-run"))
 		return state_remember_store(&p->state, p->store->url, p->intent.store_id, e);
 	return 0;
 }

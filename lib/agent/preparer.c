@@ -27,7 +27,7 @@ static int
 look(const struct intent_app *app, struct seen_installs *seen, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/installs", app->basedir);
-	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	seen->there = xcalloc(app->nversions, 1);
 	if (dir < 0)
@@ -43,18 +43,29 @@ look(const struct intent_app *app, struct seen_installs *seen, struct err *e)
 		}
 		if (!S_ISDIR(st.st_mode))
 			return err_set(e, ERR_FAIL,
-			    "%s/%s is in the way: it is not a directory; "
-			    "move it away",
-			    path, name);
+			    "%s/%s is in the way: it is not a directory; move it away", path, name);
 		seen->there[i] = 1;
 	}
 	return install_leftovers(dir, app->name, &seen->leftovers, e);
 }
 
+/* Where artifacts come from. Owns: the caller frees. */
+static char *
+repository(const struct pass *p)
+{
+	const char *given = settings_text(p->settings, "repo");
+	AUTO_FREE char *place = pass_place(p, "repo");
+
+	return given != NULL ? xstrdup(given) : xasprintf("file://%s", place);
+}
+
 static int
 observe(struct pass *p, struct err *e)
 {
-	(void)e;
+	AUTO_FREE char *repo = repository(p);
+
+	if (fetch_check_repo(repo, e) < 0)
+		return -1;
 	for (size_t i = 0; i < p->intent.napps; i++) {
 		struct seen_installs *seen = &p->seen[i].installs;
 		struct err why = ERR_INIT;
@@ -105,10 +116,7 @@ static int
 install_version(const struct pass *p, const struct intent_app *app, const char *path, int dir,
     const struct intent_version *version, struct err *e)
 {
-	const char *given = settings_text(p->settings, "repo");
-	AUTO_FREE char *place = pass_place(p, "repo"), *standard = xasprintf("file://%s", place);
-	const char *repo = given != NULL ? given : standard;
-	AUTO_FREE char *where = NULL;
+	AUTO_FREE char *repo = repository(p), *where = NULL;
 	AUTO_CLOSE int fd = -1;
 	struct user user;
 	struct install in = { .path = path,
@@ -123,8 +131,6 @@ install_version(const struct pass *p, const struct intent_app *app, const char *
 		return -1;
 	if (!user.self)
 		in.gid = user.gid;
-	if (fetch_check_repo(repo, e) < 0)
-		return -1;
 	fd = fetch_open(repo, settings_text(p->settings, "repo-cacert"), app->name, version->id,
 	    dir, &where, e);
 	if (fd < 0)
@@ -136,13 +142,17 @@ static int
 apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/installs", ap->app->basedir);
-	AUTO_CLOSE int dir = -1;
+	AUTO_CLOSE int base = -1, dir = -1;
 
-	if (dir_make(path, 0755, e) < 0)
+	if (dir_make(ap->app->basedir, 0755, e) < 0)
 		return -1;
-	dir = dir_open(path, e);
+	/* Below basedir no symlink is followed: it may be the app's own user who put it there. */
+	base = dir_open(ap->app->basedir, e);
+	if (base < 0)
+		return -1;
+	dir = dir_make_at(base, "installs", 0755, e);
 	if (dir < 0)
-		return -1;
+		return err_wrap(e, "%s", ap->app->basedir);
 	if (step->kind == PREPARE_SWEEP)
 		return install_sweep(dir, step->subject, e);
 	return install_version(p, ap->app, path, dir, version_of(ap->app, step->subject), e) < 0 ?

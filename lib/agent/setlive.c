@@ -39,10 +39,10 @@ choose_supervisor(const struct pass *p, const char *stated, struct supervisor *s
 	if (s->ops == NULL)
 		return err_set(e, ERR_CONFIG, "supervisor \"%s\": write runit or servicebuilder",
 		    name);
-	s->scan = pass_dir(p, "runit", "/etc/service");
-	s->stage = pass_dir(p, "runit-stage", NULL);
+	s->scan = pass_dir(p, "runit", "/etc/service", "service");
+	s->stage = pass_dir(p, "runit-stage", NULL, "service-stage");
 	if (s->ops == &supervisor_servicebuilder)
-		s->config = pass_dir(p, "config", "/etc/servicebuilder.d");
+		s->config = pass_dir(p, "config", "/etc/servicebuilder.d", "servicebuilder.d");
 	return 0;
 }
 
@@ -70,12 +70,19 @@ is_in_use(const struct pass *p, const struct supervisor_ops *ops, const struct s
 
 /* Note which app has which services; one whose intent says nothing has them under this backend. */
 static int
-take_services(struct pass *p, const struct supervisor *s, const struct strv *services,
-    const struct strv *apps, struct err *e)
+take_services(struct pass *p, const struct supervisor *s, const struct service_list *list,
+    struct err *e)
 {
-	pass_leftovers(p, apps);
+	const struct strv *services = &list->services;
+	AUTO_STRV struct strv leftovers = { 0 };
+
+	/* What was started without a store does not go for not being in one. */
+	for (size_t i = 0; i < list->apps.n; i++)
+		if (!strv_has(&list->direct, list->apps.items[i]))
+			strv_add(&leftovers, xstrdup(list->apps.items[i]));
+	pass_leftovers(p, &leftovers);
 	for (size_t i = 0; i < services->n; i++) {
-		const struct intent_app *app = intent_find(&p->intent, apps->items[i]);
+		const struct intent_app *app = intent_find(&p->intent, list->apps.items[i]);
 		struct seen_live *seen;
 
 		if (app == NULL)
@@ -83,6 +90,7 @@ take_services(struct pass *p, const struct supervisor *s, const struct strv *ser
 		seen = &p->seen[app - p->intent.apps].live;
 		if (!strv_has(&seen->present, services->items[i]))
 			strv_add(&seen->present, xstrdup(services->items[i]));
+		seen->any_enabled |= supervisor_enabled(s, services->items[i]);
 		if (app->certainty != INTENT_STATED && seen->supervisor.ops == NULL &&
 		    choose_supervisor(p, s->ops->name, &seen->supervisor, e) < 0)
 			return -1;
@@ -93,14 +101,14 @@ take_services(struct pass *p, const struct supervisor *s, const struct strv *ser
 static int
 observe_backend(struct pass *p, const struct supervisor_ops *ops, struct err *e)
 {
-	AUTO_STRV struct strv services = { 0 }, apps = { 0 };
+	AUTO_SERVICES struct service_list list = { 0 };
 	struct supervisor s = { 0 };
 	int r = choose_supervisor(p, ops->name, &s, e);
 
 	if (r == 0)
-		r = supervisor_list(&s, &services, &apps, e);
+		r = supervisor_list(&s, &list, e);
 	if (r == 0)
-		r = take_services(p, &s, &services, &apps, e);
+		r = take_services(p, &s, &list, e);
 	supervisor_release(&s);
 	return r;
 }
@@ -166,18 +174,24 @@ static int
 observe_install(const struct intent_app *app, int base, struct seen_live *seen, struct err *e)
 {
 	const struct intent_version *active = intent_active(app);
-	AUTO_FREE char *path = NULL;
-	AUTO_CLOSE int install = -1;
+	AUTO_FREE char *name = NULL;
+	AUTO_CLOSE int installs = -1, install = -1;
+	int missing;
 
 	if (active == NULL)
 		return 0;
-	path = xasprintf("installs/%s_%s", app->name, active->id);
-	install = openat(base, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	/* Step by step, as no symlink below basedir is followed. */
+	installs = dir_open_at(base, "installs", &missing, e);
+	name = xasprintf("%s_%s", app->name, active->id);
+	if (installs >= 0)
+		install = dir_open_at(installs, name, &missing, e);
+	if (install < 0 && missing)
+		e->class = ERR_NONE;
 	if (install < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "open %s/%s", app->basedir, path);
+		return missing ? 0 : err_wrap(e, "%s", app->basedir);
 	seen->prepared = 1;
 	if (service_names(install, app->name, &seen->wanted, e) < 0)
-		return err_wrap(e, "%s/%s", app->basedir, path);
+		return err_wrap(e, "%s/installs/%s", app->basedir, name);
 	seen->launches = seen->wanted.n > 0;
 	return 0;
 }
@@ -197,6 +211,16 @@ read_link_below(const char *basedir, int base, const char *name, struct err *e)
 static int
 observe_links(const char *basedir, int base, struct seen_live *seen, struct err *e)
 {
+	static const char *const names[] = { "current", "last" };
+	struct stat st;
+
+	/* Found out before anything is stopped, and not when the link is to be made. */
+	for (size_t i = 0; i < MEM_COUNT(names); i++)
+		if (fstatat(base, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISLNK(st.st_mode))
+			return err_set(e, ERR_FAIL,
+			    "%s/%s is in the way: it is not a symlink, so pp did not make it; "
+			    "move it away",
+			    basedir, names[i]);
 	seen->current = read_link_below(basedir, base, "current", e);
 	if (e->class == ERR_NONE)
 		seen->last = read_link_below(basedir, base, "last", e);
@@ -336,7 +360,7 @@ plan_gone(const struct seen_live *seen, struct app_plan *plan)
 static void
 plan_stopped(const struct seen_live *seen, struct app_plan *plan)
 {
-	if (seen->any_up)
+	if (seen->any_up || seen->any_enabled)
 		plan_step(plan, LIVE_RETIRE, NULL, "no version is active", "stop its services");
 	else
 		plan_say(plan, PLAN_CONVERGED, "No active version, skipping");
@@ -417,6 +441,7 @@ stop_services(const struct intent_app *app, const struct seen_live *seen, int re
 {
 	int64_t timeout =
 	    app->certainty == INTENT_STATED ? app->stop_timeout_ms : INTENT_STOP_TIMEOUT_MS;
+	struct err ignored = ERR_INIT;
 
 	log_change("%s: Stopping", app->name);
 	for (size_t i = 0; i < seen->present.n; i++) {
@@ -424,8 +449,13 @@ stop_services(const struct intent_app *app, const struct seen_live *seen, int re
 
 		if (retire && seen->supervisor.ops->disable(&seen->supervisor, service, e) < 0)
 			return -1;
-		if (sv_stop(&seen->supervisor, service, timeout, e) < 0)
-			return err_wrap(e, "Could not stop %s", service);
+		if (sv_stop(&seen->supervisor, service, timeout, e) == 0)
+			continue;
+		/* They are to run on as they did; only what nobody wants stays stopped. */
+		for (size_t k = 0; app->certainty == INTENT_STATED && !retire && k < i; k++)
+			(void)sv_start(&seen->supervisor, seen->present.items[k],
+			    app->start_timeout_ms, &ignored);
+		return err_wrap(e, "Could not stop %s", service);
 	}
 	return 0;
 }
@@ -456,15 +486,16 @@ static int
 write_user_config(const struct intent_app *app, const struct seen_live *seen, struct err *e)
 {
 	AUTO_FREE char *text = render_user_config(app);
-	AUTO_FREE char *path = xasprintf("%s/config", app->basedir);
 	struct file_attr attr = user_config_attr(&seen->user);
-	AUTO_CLOSE int dir = -1;
+	AUTO_CLOSE int base = dir_open(app->basedir, e), dir = -1;
 
 	log_change("%s: Writing user_config", app->name);
-	if (dir_make(path, 0755, e) < 0)
+	if (base < 0)
 		return -1;
-	dir = dir_open(path, e);
-	return dir < 0 ? -1 : file_write(dir, "user_config.json", text, strlen(text), &attr, e);
+	dir = dir_make_at(base, "config", 0755, e);
+	if (dir < 0)
+		return err_wrap(e, "%s", app->basedir);
+	return file_write(dir, "user_config.json", text, strlen(text), &attr, e);
 }
 
 static int

@@ -29,18 +29,17 @@ static const struct setting settings[] = {
 static char *
 sudoers_dir(const struct pass *p)
 {
-	const char *given = settings_text(p->settings, "path");
-
-	if (given != NULL || geteuid() == 0)
-		return pass_dir(p, "path", "/etc/sudoers.d");
-	return pass_place(p, "sudoers.d");
+	return pass_dir(p, "path", "/etc/sudoers.d", "sudoers.d");
 }
 
+/* A name that begins with a slash is no app's: it stands for a file that pp does not name so. */
 static char *
 file_of_app(const char *app)
 {
 	AUTO_BUF struct buf name = { 0 };
 
+	if (app[0] == '/')
+		return xasprintf(PREFIX "%s", app + 1);
 	buf_printf(&name, PREFIX);
 	for (; *app != '\0'; app++)
 		if (*app == '.')
@@ -50,21 +49,25 @@ file_of_app(const char *app)
 	return mem_take(&name.data);
 }
 
-/* Undoes file_of_app(); what pp never wrote keeps its odd name, and is no app's. */
+/* Undoes file_of_app(). */
 static char *
 app_of_file(const char *file)
 {
 	AUTO_BUF struct buf name = { 0 };
+	AUTO_FREE char *again = NULL;
 
 	buf_add(&name, "", 0);
-	for (file += strlen(PREFIX); *file != '\0'; file++) {
-		if (strncmp(file, "%2e", 3) == 0) {
+	for (const char *at = file + strlen(PREFIX); *at != '\0'; at++) {
+		if (strncmp(at, "%2e", 3) == 0) {
 			buf_add(&name, ".", 1);
-			file += 2;
+			at += 2;
 		} else {
-			buf_add(&name, file, 1);
+			buf_add(&name, at, 1);
 		}
 	}
+	again = file_of_app(name.data);
+	if (strcmp(again, file) != 0)
+		return xasprintf("/%s", file + strlen(PREFIX));
 	return mem_take(&name.data);
 }
 

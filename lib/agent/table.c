@@ -14,9 +14,20 @@ agent_find(const char *name)
 	return NULL;
 }
 
-void
-agent_sections(struct strv *sections)
+int
+agent_load_settings(struct settings *s, const char *section, struct err *e)
 {
-	for (size_t i = 0; agents[i] != NULL; i++)
-		strv_add(sections, xstrdup(agents[i]->name));
+	struct settings known = { 0 };
+	struct settings_conf conf = { .known = &known };
+	int r;
+
+	settings_add(&known, pass_settings);
+	settings_add(&known, converge_settings);
+	for (size_t i = 0; agents[i] != NULL; i++) {
+		settings_add(&known, agents[i]->settings);
+		strv_add(&conf.sections, xstrdup(agents[i]->name));
+	}
+	r = settings_load(s, section, &conf, e);
+	strv_release(&conf.sections);
+	return r;
 }

@@ -41,13 +41,10 @@ fetch_check_repo(const char *repo, struct err *e)
 	host = strstr(repo, "://") + 3;
 	if (memchr(host, '@', strcspn(host, "/")) != NULL)
 		return err_set(e, ERR_CONFIG,
-		    "repository: a password in its URL would end up in "
-		    "logs; leave it out");
+		    "repository: a password in its URL would end up in logs; leave it out");
 	if (strpbrk(repo, "?#") != NULL)
 		return err_set(e, ERR_CONFIG,
-		    "repository %s: names are added at its end, so it "
-		    "cannot have ? or #",
-		    repo);
+		    "repository %s: names are added at its end, so it cannot have ? or #", repo);
 	return 0;
 }
 

@@ -169,7 +169,8 @@ load_env(struct settings *s, const int *given, struct err *e)
 struct reader {
 	struct settings *s;
 	const char *path, *section;
-	const struct strv *sections;
+	const struct settings_conf *conf;
+	struct strv met;            /* "section key" of each so far */
 	int given[SETTINGS_MAX];    /* by something that beats pp.conf */
 	int by_agent[SETTINGS_MAX]; /* by the agent's own section, which beats [pp] */
 	struct err *e;
@@ -199,7 +200,24 @@ take_key(struct reader *r, int own, const char *key, const char *value)
 			strv_release(&r->s->values[i]);
 		return set_value(r->s, i, value, r->e) < 0 ? err_wrap(r->e, "%s", key) : 0;
 	}
+	for (size_t i = 0; i < r->conf->known->n; i++)
+		if (same_key(key, r->conf->known->known[i]->name) &&
+		    r->conf->known->known[i]->from != SETTING_FLAG_ONLY)
+			return 0;
 	return err_set(r->e, ERR_CONFIG, "%s: no such setting; pp.conf(5) lists them", key);
+}
+
+/* An indented line goes on with the value of the one above it, which nobody means here. */
+static int
+check_once(struct reader *r, const char *section, const char *key)
+{
+	AUTO_FREE char *name = xasprintf("%s %s", section, key);
+
+	if (strv_has(&r->met, name))
+		return err_set(r->e, ERR_CONFIG,
+		    "%s is set twice (an indented line continues the one above it)", key);
+	strv_add(&r->met, mem_take(&name));
+	return 0;
 }
 
 static int
@@ -210,26 +228,24 @@ on_key(void *arg, const char *section, const char *key, const char *value)
 
 	if (r->failed)
 		return 0;
-	if (strcmp(section, "pp") != 0 && !strv_has(r->sections, section)) {
+	if (strcmp(section, "pp") != 0 && !strv_has(&r->conf->sections, section)) {
 		r->failed = 1;
 		err_set(r->e, ERR_CONFIG, "[%s]: no such section; pp.conf(5) lists them", section);
 		return 0;
 	}
-	if (!own && strcmp(section, "pp") != 0)
+	if (check_once(r, section, key) == 0 &&
+	    ((!own && strcmp(section, "pp") != 0) || take_key(r, own, key, value) == 0))
 		return 1;
-	if (take_key(r, own, key, value) < 0) {
-		r->failed = 1;
-		r->e->class = ERR_CONFIG;
-		return 0;
-	}
-	return 1;
+	r->failed = 1;
+	r->e->class = ERR_CONFIG;
+	return 0;
 }
 
 static int
 load_conf(struct reader *r)
 {
 	FILE *f = fopen(r->path, "re");
-	int line;
+	int line, bad;
 
 	if (f == NULL && errno == ENOENT)
 		return 0;
@@ -239,7 +255,10 @@ load_conf(struct reader *r)
 		return -1;
 	}
 	line = ini_parse_file(f, on_key, r);
+	bad = ferror(f);
 	(void)fclose(f);
+	if (bad && !r->failed)
+		return err_set(r->e, ERR_CONFIG, "%s: it cannot be read", r->path);
 	if (r->failed)
 		return err_wrap(r->e, "%s:%d", r->path, line);
 	if (line != 0)
@@ -249,10 +268,12 @@ load_conf(struct reader *r)
 }
 
 int
-settings_load(struct settings *s, const char *section, const struct strv *sections, struct err *e)
+settings_load(struct settings *s, const char *section, const struct settings_conf *conf,
+    struct err *e)
 {
 	const char *path = getenv("PP_CONF");
-	struct reader r = { .s = s, .section = section, .sections = sections, .e = e };
+	struct reader r = { .s = s, .section = section, .conf = conf, .e = e };
+	int loaded;
 
 	for (size_t i = 0; i < s->n; i++)
 		r.given[i] = s->values[i].n > 0;
@@ -261,7 +282,9 @@ settings_load(struct settings *s, const char *section, const struct strv *sectio
 	for (size_t i = 0; i < s->n; i++)
 		r.given[i] = s->values[i].n > 0;
 	r.path = path != NULL && path[0] != '\0' ? path : SETTINGS_CONF;
-	return load_conf(&r);
+	loaded = load_conf(&r);
+	strv_release(&r.met);
+	return loaded;
 }
 
 void

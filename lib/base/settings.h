@@ -57,14 +57,21 @@ void settings_add(struct settings *s, const struct setting *table);
 int settings_parse(struct settings *s, int argc, char **argv, int how, struct strv *operands,
     struct err *e);
 
+/** What pp.conf may hold besides the settings of this command. */
+struct settings_conf {
+	struct strv sections;
+	const struct settings *known; /* every setting of every command */
+};
+
 /**
  * Fill what no flag gave from PP_* and from pp.conf (PP_CONF, else SETTINGS_CONF; not there is fine).
  *
- * `section` is the agent's section, or NULL; [pp] is always read. `sections` are those that may be
- * there. A key or a section that is not known, and a value that does not parse, are errors.
+ * `section` is the agent's section, or NULL; [pp] is always read. A key that only other commands know
+ * is passed over; a key or a section that nobody knows, a key that is there twice, and a value that
+ * does not parse are errors.
  * Returns: 0; -1 with *e set (ERR_CONFIG), naming file and line.
  */
-int settings_load(struct settings *s, const char *section, const struct strv *sections,
+int settings_load(struct settings *s, const char *section, const struct settings_conf *conf,
     struct err *e);
 
 /** Take over the values of `from` for the settings that both know. */

@@ -65,6 +65,12 @@ int dir_open(const char *path, struct err *e);
  */
 int dir_open_at(int dir, const char *name, int *missing, struct err *e);
 
+/**
+ * dir_open_at(), but make the directory (mode `mode`) where it is not there.
+ * Returns: the descriptor; -1 with *e set, also where a symlink is in its place.
+ */
+int dir_make_at(int dir, const char *name, mode_t mode, struct err *e);
+
 /** Make a directory and its parents (mode `mode`), and fsync each parent that got one. */
 int dir_make(const char *path, mode_t mode, struct err *e);
 

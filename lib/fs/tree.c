@@ -24,7 +24,27 @@ dir_open_at(int dir, const char *name, int *missing, struct err *e)
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	*missing = fd < 0 && errno == ENOENT;
+	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return err_set(e, ERR_FAIL,
+		    "%s is in the way: it is a symlink or no directory, and pp "
+		    "follows none here; move it away",
+		    name);
 	return fd < 0 ? err_sys(e, "open directory %s", name) : fd;
+}
+
+int
+dir_make_at(int dir, const char *name, mode_t mode, struct err *e)
+{
+	int missing, fd = dir_open_at(dir, name, &missing, e);
+
+	if (fd >= 0 || !missing)
+		return fd;
+	if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+		return err_sys(e, "make directory %s", name);
+	if (fsync(dir) < 0)
+		return err_sys(e, "fsync directory of %s", name);
+	e->class = ERR_NONE;
+	return dir_open_at(dir, name, &missing, e);
 }
 
 static int

@@ -120,6 +120,9 @@ void intent_app_release(struct intent_app *app);
  */
 json_t *intent_parse(const char *key, const char *text, size_t len, struct err *e);
 
+/** intent_parse() of a document from the store. */
+json_t *intent_parse_item(const struct store_item *item, struct err *e);
+
 /**
  * Take the fields of a document into *app, checking each.
  * Returns: 0; -1 with *e set (ERR_DATA) naming the field, what is wrong and what to write.

@@ -33,6 +33,15 @@ intent_parse(const char *key, const char *text, size_t len, struct err *e)
 	return doc;
 }
 
+json_t *
+intent_parse_item(const struct store_item *item, struct err *e)
+{
+	if (item->fault == NULL)
+		return intent_parse(item->key, item->value, item->len, e);
+	(void)err_set(e, ERR_DATA, "%s: %s", item->key, item->fault);
+	return NULL;
+}
+
 static int
 is_digest(const char *s)
 {
@@ -68,9 +77,7 @@ take_versions(const json_t *doc, struct intent_app *app, struct err *e)
 
 		if (!path_is_name(id))
 			return err_set(e, ERR_DATA,
-			    "versions: \"%s\" is no version; use letters, "
-			    "digits, . _ and -",
-			    id);
+			    "versions: \"%s\" is no version; use letters, digits, . _ and -", id);
 		if (how == NULL || (strcmp(how, "active") != 0 && strcmp(how, "prep") != 0))
 			return err_set(e, ERR_DATA, "versions.%s: it must be active or prep", id);
 		if (how[0] == 'a' && active != NULL)
@@ -95,8 +102,7 @@ take_digests(const json_t *doc, struct intent_app *app, struct err *e)
 		return 0;
 	if (!json_is_object(digests))
 		return err_set(e, ERR_DATA,
-		    "digests: it must be an object, like {\"abc\": "
-		    "\"sha256:<64 hex digits>\"}");
+		    "digests: it must be an object, like {\"abc\": \"sha256:<64 hex digits>\"}");
 	json_object_foreach((json_t *)digests, id, value) {
 		const char *digest = json_string_value(value);
 
@@ -190,8 +196,7 @@ parse_port_numbers(const json_t *value, struct intent_port *port, struct err *e)
 	}
 	if (!good)
 		return err_set(e, ERR_DATA,
-		    "a port is a number from 1 to 65535 or a range like "
-		    "\"8000-8010\"");
+		    "a port is a number from 1 to 65535 or a range like \"8000-8010\"");
 	port->first = (uint16_t)first;
 	port->last = (uint16_t)last;
 	return 0;
@@ -286,9 +291,7 @@ take_ports(const json_t *doc, struct intent_app *app, struct err *e)
 		return 0;
 	if (!json_is_array(ports) || json_array_size(ports) > PORTS_MAX)
 		return err_set(e, ERR_DATA,
-		    "ports: it must be a list of at most %d ports, like "
-		    "[1212, 1231]",
-		    PORTS_MAX);
+		    "ports: it must be a list of at most %d ports, like [1212, 1231]", PORTS_MAX);
 	app->ports = xcalloc(json_array_size(ports), sizeof *app->ports);
 	json_array_foreach(ports, i, value) {
 		/* Counted first: a half-parsed one is released with the rest. */
@@ -344,8 +347,7 @@ intent_take_deploy_config(const json_t *doc, struct intent_app *app, struct err 
 	app->stop_timeout_ms = INTENT_STOP_TIMEOUT_MS;
 	if (basedir == NULL)
 		return err_set(e, ERR_DATA,
-		    "basedir: it must be there, an absolute path like "
-		    "\"/data/%s\"",
+		    "basedir: it must be there, an absolute path like \"/data/%s\"",
 		    app->name ? app->name : "app");
 	fault = path_basedir_fault(basedir);
 	if (fault != NULL)

@@ -18,7 +18,7 @@ static void
 take_assignment(const struct store_item *item, struct intent_app *app)
 {
 	struct err why = ERR_INIT;
-	json_auto_t *doc = intent_parse(item->key, item->value, item->len, &why);
+	json_auto_t *doc = intent_parse_item(item, &why);
 	const char *cluster = json_string_value(json_object_get(doc, "cluster"));
 
 	if (doc == NULL) {
@@ -93,7 +93,7 @@ take_document(struct store *s, const struct store_items *items, const char *key,
 		explain_missing(s, key, e);
 		return -1;
 	}
-	doc = intent_parse(key, item->value, item->len, e);
+	doc = intent_parse_item(item, e);
 	if (doc == NULL)
 		return -1;
 	return take(doc, app, e) < 0 ? err_wrap(e, "%s", key) : 0;
@@ -139,7 +139,7 @@ take_app_owners(struct store *s, const struct store_items *items, struct intent_
 						  xstrdup(doubt != NULL ? doubt : "there is none");
 		return;
 	}
-	doc = intent_parse(key, item->value, item->len, &why);
+	doc = intent_parse_item(item, &why);
 	if (doc != NULL && intent_take_owners(doc, &app->owners, &why) == 0)
 		return;
 	if (doc != NULL)
@@ -148,13 +148,29 @@ take_app_owners(struct store *s, const struct store_items *items, struct intent_
 	app->owners_reason = xstrdup(why.msg);
 }
 
+static int
+has_below(const struct store_items *items, const char *prefix)
+{
+	for (size_t i = 0; i < items->n; i++)
+		if (strncmp(items->v[i].key, prefix, strlen(prefix)) == 0)
+			return 1;
+	return 0;
+}
+
 /* May what is not in the list be removed? Only where the store is the one this node knows. */
 static int
 judge_store(struct store *s, struct state *state, struct intent_node *intent, struct err *e)
 {
 	AUTO_FREE char *known = NULL;
 	const char *id = intent->store_id;
+	struct err why = ERR_INIT;
 
+	if (id[0] == '\0' && store_absent(s, STORE_ID_KEY, &why) < 0) {
+		intent->doubt =
+		    xasprintf("it cannot be told which store this is, so nothing is removed: %s",
+			why.msg);
+		return 0;
+	}
 	if (id[0] == '\0') {
 		intent->doubt =
 		    xasprintf("%s has no id (pp/store), so nothing is removed for not being in "
@@ -203,12 +219,15 @@ int
 intent_read(struct store *s, struct state *state, const char *node, int what,
     struct intent_node *intent, struct err *e)
 {
-	AUTO_FREE char *prefix = xasprintf("nodes/%s/", node);
+	AUTO_FREE char *prefix = xasprintf("nodes/%s/", node), *probe = xasprintf("%spp", prefix);
 	AUTO_ITEMS struct store_items items = { 0 };
 	const char *key = prefix;
 
 	*intent = (struct intent_node){ .node = xstrdup(node) };
 	if (store_read(s, &key, 1, &items, e) < 0)
+		goto fail;
+	/* A list that is forbidden looks like an empty one; a single key does not. */
+	if (!has_below(&items, prefix) && store_absent(s, probe, e) < 0)
 		goto fail;
 	memcpy(intent->store_id, items.id, sizeof intent->store_id);
 	if (judge_store(s, state, intent, e) < 0)

@@ -70,9 +70,7 @@ parse_target(struct store *s, const char *text, struct target *t, struct err *e)
 		return -1;
 	if (!path_is_name(t->cluster))
 		return err_set(e, ERR_DATA,
-		    "\"%s\" cannot name a cluster; use letters, digits, . _ "
-		    "and -",
-		    t->cluster);
+		    "\"%s\" cannot name a cluster; use letters, digits, . _ and -", t->cluster);
 	return 0;
 }
 
@@ -95,7 +93,7 @@ target_read(struct store *s, const char *text, struct target *t, struct err *e)
 		if (item == NULL)
 			continue;
 		t->version[d] = item->version;
-		t->docs.doc[d] = intent_parse(keys[d], item->value, item->len, e);
+		t->docs.doc[d] = intent_parse_item(item, e);
 		if (t->docs.doc[d] == NULL)
 			return -1;
 	}
@@ -151,7 +149,7 @@ target_assign(struct store *s, const char *app, const char *cluster, const char 
 	if (store_read(s, &write->key, 1, &items, e) < 0)
 		return -1;
 	item = store_find(&items, write->key);
-	doc = item != NULL ? intent_parse(write->key, item->value, item->len, e) : json_object();
+	doc = item != NULL ? intent_parse_item(item, e) : json_object();
 	if (doc == NULL)
 		return -1;
 	was = json_string_value(json_object_get(doc, "cluster"));

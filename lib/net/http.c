@@ -185,16 +185,30 @@ set_peer(struct http *h)
 		SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		SET(CURLOPT_USERPWD, o->userpwd);
 	}
-	if (o->cacert != NULL)
+	/* Whoever names authorities means these and no others. */
+	if (o->cacert != NULL || o->capath != NULL) {
 		SET(CURLOPT_CAINFO, o->cacert);
-	if (o->capath != NULL)
 		SET(CURLOPT_CAPATH, o->capath);
+	}
 	if (o->client_cert != NULL)
 		SET(CURLOPT_SSLCERT, o->client_cert);
 	if (o->client_key != NULL)
 		SET(CURLOPT_SSLKEY, o->client_key);
 	SET(CURLOPT_SSL_VERIFYPEER, o->skip_verify ? 0L : 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, o->skip_verify ? 0L : 2L);
+}
+
+/* This host is asked without a proxy, whatever the environment says for the rest. */
+static int
+is_this_host(const char *url)
+{
+	static const char *const names[] = { "localhost", "127.", "[::1]" };
+	const char *host = strstr(url, "://");
+
+	for (size_t i = 0; host != NULL && i < MEM_COUNT(names); i++)
+		if (strncasecmp(host + 3, names[i], strlen(names[i])) == 0)
+			return 1;
+	return 0;
 }
 
 static void
@@ -205,6 +219,8 @@ set_request(struct http *h, struct transfer *t, char *errbuf, struct curl_slist 
 	int64_t timeout = req->timeout_ms ? req->timeout_ms : INT64_C(24) * 3600 * 1000;
 
 	SET(CURLOPT_URL, req->url);
+	if (is_this_host(req->url))
+		SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_TIMEOUT_MS, (long)clock_bound_ms(timeout) + 1);
 	/* From https only to https; from http to either. */
 	if (strncasecmp(req->url, "http:", 5) == 0)

@@ -4,6 +4,7 @@
  * The second line of run says that pp wrote it and for which app; nothing without it is touched.
  * The link is made when the service is started, so a definition alone starts nothing.
  */
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -11,12 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/fs/file.h"
 #include "lib/service/supervisor.h"
 #include "lib/sys/run.h"
 
 #define MARK "# Written by pp for "
+#define MARK_DIRECT "# Written by pp direct for "
 #define RUN_MAX 65536
+#define EXIT_WAIT_MS 10000 /* for runsv to end */
+#define EXIT_POLL_MS 20
 
 static const struct file_attr script = { 0755, FILE_KEEP, FILE_KEEP };
 static const char log_run[] = "#!/bin/sh\nexec svlogd -tt ./main\n";
@@ -30,8 +35,8 @@ render_run(const struct service_spec *spec, const char *service)
 	AUTO_FREE char *config_word = service_quote(config);
 	AUTO_BUF struct buf out = { 0 };
 
-	buf_printf(&out, "#!/bin/sh\n" MARK "%s, which writes it again where it differs.\n",
-	    spec->app);
+	buf_printf(&out, "#!/bin/sh\n%s%s, which writes it again where it differs.\n",
+	    spec->cluster[0] != '\0' ? MARK : MARK_DIRECT, spec->app);
 	buf_printf(&out, "exec 2>&1\ncd %s || exit 1\nexec env -i \\\n", cwd);
 	buf_printf(&out,
 	    "\tPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\\n");
@@ -45,9 +50,12 @@ render_run(const struct service_spec *spec, const char *service)
 	return mem_take(&out.data);
 }
 
-/* For which app pp wrote this service's run; NULL, *e clear, where it is not pp's. */
+/*
+ * For which app pp wrote this service's run, and whether without a store; NULL, *e clear, where it is
+ * not pp's.
+ */
 static char *
-owner_of(int stage, const char *service, struct err *e)
+owner_of(int stage, const char *service, int *direct, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/run", service);
 	AUTO_BUF struct buf text = { 0 };
@@ -58,9 +66,13 @@ owner_of(int stage, const char *service, struct err *e)
 	    file_read(stage, path, RUN_MAX, &text, e) != 0)
 		return NULL;
 	line = strchr(text.data, '\n');
-	if (line == NULL || strncmp(line + 1, MARK, strlen(MARK)) != 0)
+	if (line == NULL)
 		return NULL;
-	line += 1 + strlen(MARK);
+	line++;
+	*direct = strncmp(line, MARK_DIRECT, strlen(MARK_DIRECT)) == 0;
+	if (!*direct && strncmp(line, MARK, strlen(MARK)) != 0)
+		return NULL;
+	line += *direct ? strlen(MARK_DIRECT) : strlen(MARK);
 	return xmemdup(line, strcspn(line, ",\n"));
 }
 
@@ -75,7 +87,7 @@ open_stage(const struct supervisor *s, int *missing, struct err *e)
 }
 
 static int
-runit_list(const struct supervisor *s, struct strv *services, struct strv *apps, struct err *e)
+runit_list(const struct supervisor *s, struct service_list *list, struct err *e)
 {
 	AUTO_STRV struct strv names = { 0 };
 	int missing;
@@ -87,7 +99,10 @@ runit_list(const struct supervisor *s, struct strv *services, struct strv *apps,
 		return err_wrap(e, "%s", s->stage);
 	for (size_t i = 0; i < names.n; i++) {
 		struct err why = ERR_INIT;
-		char *app = names.items[i][0] == '.' ? NULL : owner_of(stage, names.items[i], &why);
+		int direct = 0;
+		char *app = names.items[i][0] == '.' ?
+		    NULL :
+		    owner_of(stage, names.items[i], &direct, &why);
 
 		if (why.class != ERR_NONE) {
 			*e = why;
@@ -95,8 +110,10 @@ runit_list(const struct supervisor *s, struct strv *services, struct strv *apps,
 		}
 		if (app == NULL)
 			continue;
-		strv_add(services, xstrdup(names.items[i]));
-		strv_add(apps, app);
+		strv_add(&list->services, xstrdup(names.items[i]));
+		strv_add(&list->apps, app);
+		if (direct)
+			strv_add(&list->direct, xstrdup(app));
 	}
 	return 0;
 }
@@ -106,6 +123,7 @@ check_not_foreign(const struct supervisor *s, int stage, const char *app, const 
     struct err *e)
 {
 	struct err why = ERR_INIT;
+	int direct;
 	struct stat st, run;
 	AUTO_FREE char *owner = NULL, *path = xasprintf("%s/run", service);
 
@@ -115,12 +133,32 @@ check_not_foreign(const struct supervisor *s, int stage, const char *app, const 
 	if (S_ISDIR(st.st_mode) && fstatat(stage, path, &run, AT_SYMLINK_NOFOLLOW) < 0 &&
 	    errno == ENOENT)
 		return 0;
-	owner = owner_of(stage, service, &why);
+	owner = owner_of(stage, service, &direct, &why);
 	if (owner == NULL || strcmp(owner, app) != 0)
 		return err_set(e, ERR_FAIL,
-		    "%s/%s is in the way: pp did not make it for %s; move "
-		    "it away",
-		    s->stage, service, app);
+		    "%s/%s is in the way: pp did not make it for %s; move it away", s->stage,
+		    service, app);
+	return 0;
+}
+
+/* The link that runsvdir sees is made last; what is there instead by then is somebody else's. */
+static int
+check_scan(const struct supervisor *s, const char *service, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", s->scan, service), *now = NULL;
+	AUTO_FREE char *target = xasprintf("%s/%s", s->stage, service);
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "stat %s", path);
+	now = link_read(AT_FDCWD, path, e);
+	if (now == NULL || strcmp(now, target) != 0)
+		return e->class != ERR_NONE ?
+		    -1 :
+		    err_set(e, ERR_FAIL,
+			"%s is in the way: it is not a link to %s, so pp did not make "
+			"it; move it away",
+			path, target);
 	return 0;
 }
 
@@ -148,6 +186,9 @@ runit_same(const struct supervisor *s, const struct service_spec *spec, struct e
 	int missing;
 	AUTO_CLOSE int stage = open_stage(s, &missing, e);
 
+	for (size_t i = 0; i < spec->services->n; i++)
+		if (check_scan(s, spec->services->items[i], e) < 0)
+			return -1;
 	if (stage < 0)
 		return missing ? 0 : -1;
 	for (size_t i = 0; i < spec->services->n; i++) {
@@ -216,6 +257,38 @@ unlink_service(const struct supervisor *s, const char *service, struct err *e)
 	return file_remove(scan, service, e);
 }
 
+/* run goes last: for as long as it is there, the next pass knows whose the rest is. */
+static int
+remove_definition(int stage, const char *service, struct err *e)
+{
+	AUTO_STRV struct strv names = { 0 };
+	int missing;
+	AUTO_CLOSE int dir = dir_open_at(stage, service, &missing, e);
+
+	if (dir < 0 || dir_list(dir, &names, e) < 0)
+		return -1;
+	for (size_t i = 0; i < names.n; i++)
+		if (strcmp(names.items[i], "run") != 0 && tree_remove(dir, names.items[i], e) < 0)
+			return -1;
+	return tree_remove(stage, service, e);
+}
+
+/* Wait until runsv, which was told to end, lets go of the directories it writes in. */
+static void
+wait_unsupervised(int stage, const char *service)
+{
+	static const char *const locks[] = { "supervise/lock", "log/supervise/lock" };
+	int64_t end = clock_now_ms() + clock_bound_ms(EXIT_WAIT_MS);
+
+	for (size_t i = 0; i < MEM_COUNT(locks); i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", service, locks[i]);
+		AUTO_CLOSE int fd = openat(stage, path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+		while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && clock_now_ms() < end)
+			clock_sleep_ms(EXIT_POLL_MS);
+	}
+}
+
 static int
 runit_remove(const struct supervisor *s, const char *app, const struct strv *services,
     struct err *e)
@@ -226,17 +299,19 @@ runit_remove(const struct supervisor *s, const char *app, const struct strv *ser
 	if (stage < 0)
 		return missing ? 0 : -1;
 	for (size_t i = 0; i < services->n; i++) {
-		AUTO_FREE char *path = xasprintf("%s/%s", s->scan, services->items[i]);
+		AUTO_FREE char *path = xasprintf("%s/%s", s->stage, services->items[i]);
 		const char *argv[] = { "sv", "exit", path, NULL };
 		struct run run = { .argv = argv };
 		struct err ignored = ERR_INIT;
 
 		if (check_not_foreign(s, stage, app, services->items[i], e) < 0)
 			return -1;
-		/* runsv holds the directory until it is told to end, or runsvdir misses the link. */
+		/* Without its link runsvdir does not start runsv again. */
+		if (unlink_service(s, services->items[i], e) < 0)
+			return -1;
 		(void)run_checked(&run, &ignored);
-		if (unlink_service(s, services->items[i], e) < 0 ||
-		    tree_remove(stage, services->items[i], e) < 0)
+		wait_unsupervised(stage, services->items[i]);
+		if (remove_definition(stage, services->items[i], e) < 0)
 			return -1;
 	}
 	return 0;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/fs/file.h"
 #include "lib/fs/path.h"
@@ -23,9 +24,17 @@ supervisor_find(const char *name)
 }
 
 int
-supervisor_list(const struct supervisor *s, struct strv *services, struct strv *apps, struct err *e)
+supervisor_list(const struct supervisor *s, struct service_list *list, struct err *e)
 {
-	return s->ops->list(s, services, apps, e);
+	return s->ops->list(s, list, e);
+}
+
+void
+service_list_release(struct service_list *list)
+{
+	strv_release(&list->services);
+	strv_release(&list->apps);
+	strv_release(&list->direct);
 }
 
 int
@@ -47,6 +56,16 @@ supervisor_remove(const struct supervisor *s, const char *app, const struct strv
 	return s->ops->remove(s, app, services, e);
 }
 
+int
+supervisor_enabled(const struct supervisor *s, const char *service)
+{
+	AUTO_FREE char *dir = xasprintf("%s/%s", s->stage, service);
+	AUTO_FREE char *down = xasprintf("%s/down", dir);
+
+	return faccessat(AT_FDCWD, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    faccessat(AT_FDCWD, down, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 static int
 check_executable(int dir, const char *name, struct err *e)
 {
@@ -56,8 +75,7 @@ check_executable(int dir, const char *name, struct err *e)
 		return err_sys(e, "stat bin/launch %s", name);
 	if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
 		return err_set(e, ERR_DATA,
-		    "bin/launch: %s is not executable; set its run bit and "
-		    "pack a new version",
+		    "bin/launch: %s is not executable; set its run bit and pack a new version",
 		    name);
 	return 0;
 }
@@ -79,8 +97,7 @@ names_in_directory(int bin, const char *app, struct strv *services, struct err *
 			continue;
 		if (!path_is_name(names.items[i]))
 			return err_set(e, ERR_DATA,
-			    "bin/launch/%s cannot name a service; use "
-			    "letters, digits, . _ and -",
+			    "bin/launch/%s cannot name a service; use letters, digits, . _ and -",
 			    names.items[i]);
 		if (check_executable(dir, names.items[i], e) < 0)
 			return -1;

@@ -83,7 +83,7 @@ open_config(const struct supervisor *s, int *missing, struct err *e)
 }
 
 static int
-sb_list(const struct supervisor *s, struct strv *services, struct strv *apps, struct err *e)
+sb_list(const struct supervisor *s, struct service_list *list, struct err *e)
 {
 	AUTO_STRV struct strv ours = { 0 };
 	int missing;
@@ -96,7 +96,8 @@ sb_list(const struct supervisor *s, struct strv *services, struct strv *apps, st
 	for (size_t i = 0; i < ours.n; i++) {
 		AUTO_FREE char *app = app_of_file(ours.items[i]);
 
-		if (app != NULL && services_in(dir, ours.items[i], app, services, apps, e) < 0)
+		if (app != NULL &&
+		    services_in(dir, ours.items[i], app, &list->services, &list->apps, e) < 0)
 			return err_wrap(e, "%s", s->config);
 	}
 	return 0;
@@ -117,9 +118,8 @@ compare(const struct supervisor *s, int dir, const struct service_spec *spec, co
 		return -1;
 	if (!strv_has(&ours, file))
 		return err_set(e, ERR_FAIL,
-		    "%s/%s is in the way: pp did not write it for %s; move "
-		    "it away",
-		    s->config, file, spec->app);
+		    "%s/%s is in the way: pp did not write it for %s; move it away", s->config,
+		    file, spec->app);
 	return 0;
 }
 

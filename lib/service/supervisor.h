@@ -28,13 +28,18 @@ enum service_state {
 	SERVICE_UP,
 };
 
+/** Services that pp has defined, each with its app; parallel lists. */
+struct service_list {
+	struct strv services, apps;
+	struct strv direct; /* apps among them that `pp direct` started: no store knows of them */
+};
+
 struct supervisor;
 
 struct supervisor_ops {
 	const char *name;
 	const char *configuring; /* the log's words when a definition is written */
-	int (*list)(const struct supervisor *, struct strv *services, struct strv *apps,
-	    struct err *);
+	int (*list)(const struct supervisor *, struct service_list *, struct err *);
 	int (*same)(const struct supervisor *, const struct service_spec *, struct err *);
 	int (*define)(const struct supervisor *, const struct service_spec *, struct err *);
 	int (*remove)(const struct supervisor *, const char *app, const struct strv *services,
@@ -57,17 +62,25 @@ extern const struct supervisor_ops supervisor_servicebuilder;
 const struct supervisor_ops *supervisor_find(const char *name);
 
 /**
- * What pp has defined here: *services and *apps are of one length, each service with its app.
+ * What pp has defined here.
  * Effect:  none; a directory that is not there holds nothing.
+ * Returns: 0 and *list, the caller's to release; -1 with *e set.
  */
-int supervisor_list(const struct supervisor *s, struct strv *services, struct strv *apps,
-    struct err *e);
+int supervisor_list(const struct supervisor *s, struct service_list *list, struct err *e);
+
+/** Free what the list holds. */
+void service_list_release(struct service_list *list);
+
+#define AUTO_SERVICES __attribute__((cleanup(service_list_release)))
 
 /**
  * Is what is defined just what the spec says? 1 or 0.
  * Returns: -1 with *e set when that cannot be told, or something that pp did not make is in the way.
  */
 int supervisor_same(const struct supervisor *s, const struct service_spec *spec, struct err *e);
+
+/** Is a service defined in such a way that runsvdir starts it by itself, say after a reboot? */
+int supervisor_enabled(const struct supervisor *s, const char *service);
 
 /** Write the definitions of the spec's services. They are stopped; nothing is started. */
 int supervisor_define(const struct supervisor *s, const struct service_spec *spec, struct err *e);

@@ -12,7 +12,8 @@
 #define STATUS_AT_ONCE 256 /* services asked of one sv */
 #define UNWATCHED_MS 12000 /* runsvdir looks every 5 s */
 #define UP_SECONDS 2       /* what was up for so long is running, not just restarted */
-#define KILL_WAIT "7"      /* seconds sv waits for the effect of a kill */
+#define SETTLE_MS 5000     /* runsv sleeps a second before it starts again what has ended */
+#define KILL_WAIT_MS 7000  /* for the effect of a kill */
 #define SLACK_MS 5000      /* what sv may take beyond its own time-out */
 #define POLL_MS 200
 
@@ -20,12 +21,22 @@ struct answer {
 	enum service_state state;
 	long seconds;  /* for how long */
 	int unwatched; /* no runsv is there to ask */
+	int wants_up;  /* down it may be, but runsv is about to start it */
 };
 
 static char *
 path_of(const struct supervisor *s, const char *service)
 {
 	return xasprintf("%s/%s", s->scan, service);
+}
+
+/* Of the service itself, not of its log, which comes after a semicolon. */
+static int
+wants_up(const char *line)
+{
+	const char *found = strstr(line, ", want up");
+
+	return found != NULL && (size_t)(found - line) < strcspn(line, ";");
 }
 
 /*
@@ -56,6 +67,7 @@ parse_line(const char *line, const char *path, struct answer *a)
 		a->seconds = 0;
 		if (sscanf(rest + n, ": (pid %*d) %lds", &a->seconds) != 1)
 			(void)sscanf(rest + n, ": %lds", &a->seconds);
+		a->wants_up = wants_up(rest + n);
 		return 0;
 	}
 	return -1;
@@ -145,9 +157,8 @@ wait_until_watched(const struct supervisor *s, const char *service, int64_t time
 			return 0;
 		if (clock_now_ms() >= end)
 			return err_set(e, ERR_FAIL,
-			    "nothing supervises %s/%s; is this running: "
-			    "runsvdir -P %s",
-			    s->scan, service, s->scan);
+			    "nothing supervises %s/%s; is this running: runsvdir -P %s", s->scan,
+			    service, s->scan);
 		clock_sleep_ms(POLL_MS);
 	}
 }
@@ -156,11 +167,17 @@ int
 sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
 {
 	int64_t end = clock_now_ms() + clock_bound_ms(timeout_ms);
+	struct err why = ERR_INIT;
 	struct answer a = { 0 };
 
-	if (wait_until_watched(s, service, timeout_ms, e) < 0 ||
-	    tell(s, "start", service, timeout_ms, e) < 0)
+	if (wait_until_watched(s, service, timeout_ms, e) < 0)
 		return -1;
+	/* What ends as soon as it is started is never up when sv looks: told from that below. */
+	if (tell(s, "start", service, timeout_ms, &why) < 0 &&
+	    strstr(why.msg, "timeout:") == NULL) {
+		*e = why;
+		return -1;
+	}
 	for (;;) {
 		if (ask_one(s, service, &a, e) < 0)
 			return -1;
@@ -168,9 +185,53 @@ sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, st
 			return 0;
 		if (clock_now_ms() >= end)
 			return err_set(e, ERR_FAIL,
-			    "service %s does not stay up; its log is in "
-			    "%s/%s/log/main/current",
+			    "service %s does not stay up; its log is in %s/%s/log/main/current",
 			    service, s->stage, service);
+		clock_sleep_ms(POLL_MS);
+	}
+}
+
+/* What was told to stop and did not is killed: 0 once it is down. */
+static int
+kill_service(const struct supervisor *s, const char *service, struct err *e)
+{
+	AUTO_FREE char *path = path_of(s, service);
+	const char *argv[] = { "sv", "kill", path, NULL };
+	struct run run = { .argv = argv };
+	int64_t end = clock_now_ms() + clock_bound_ms(KILL_WAIT_MS);
+	struct answer a = { 0 };
+
+	if (run_checked(&run, e) < 0)
+		return -1;
+	for (;;) {
+		if (ask_one(s, service, &a, e) < 0)
+			return -1;
+		if (a.state != SERVICE_UP)
+			return 0;
+		if (clock_now_ms() >= end)
+			return err_set(e, ERR_FAIL, "it survives a kill");
+		clock_sleep_ms(POLL_MS);
+	}
+}
+
+/*
+ * What ends at once is down when sv looks, while runsv sleeps before it starts it again and has not
+ * read yet that it should not. A start that is told now would be lost: sv takes it for wanted.
+ */
+static int
+wait_until_unwanted(const struct supervisor *s, const char *service, struct err *e)
+{
+	int64_t end = clock_now_ms() + clock_bound_ms(SETTLE_MS);
+	struct answer a = { 0 };
+
+	for (;;) {
+		if (ask_one(s, service, &a, e) < 0)
+			return -1;
+		if (!a.wants_up)
+			return 0;
+		if (clock_now_ms() >= end)
+			return err_set(e, ERR_FAIL,
+			    "service %s is not stopped: runsv does not answer", service);
 		clock_sleep_ms(POLL_MS);
 	}
 }
@@ -186,17 +247,12 @@ sv_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, str
 	if (a.unwatched)
 		return 0;
 	if (tell(s, "stop", service, timeout_ms, e) == 0)
-		return 0;
+		return wait_until_unwanted(s, service, e);
 	/* Only what sv itself says is still running is killed; any other failure changes nothing. */
 	if (ask_one(s, service, &a, &ignored) == 0 && a.state == SERVICE_UP &&
 	    strstr(e->msg, "timeout:") != NULL) {
-		const char *argv[] = { "sv", "-w", KILL_WAIT, "force-stop", NULL, NULL };
-		AUTO_FREE char *path = path_of(s, service);
-		struct run run = { .argv = argv };
-
 		log_warn("service %s did not stop in time, killing it", service);
-		argv[4] = path;
-		if (run_checked(&run, &ignored) == 0)
+		if (kill_service(s, service, &ignored) == 0)
 			return 0;
 	}
 	/* It goes on as before: it was to be up. */

@@ -61,8 +61,7 @@ refuse(struct consul_store *s, const char *what, const struct http_response *res
 	text[strcspn(text, "\r\n")] = '\0';
 	if (resp->status == 403)
 		return err_set(e, ERR_PERM,
-		    "consul at %s: %s: %.300s; the token of CONSUL_HTTP_TOKEN "
-		    "may not do that",
+		    "consul at %s: %s: %.300s; the token of CONSUL_HTTP_TOKEN may not do that",
 		    s->env.base, what, text[0] ? text : "Permission denied");
 	return err_set(e, ERR_STORE, "consul at %s: %s: HTTP status %ld%s%.300s", s->env.base, what,
 	    resp->status, text[0] ? ": " : "", text);
@@ -107,6 +106,11 @@ take_results(struct consul_store *s, const json_t *answer, const char *const *ke
 	const json_t *results = json_object_get(answer, "Results"), *entry;
 	size_t i;
 
+	if (json_is_false(json_object_get(answer, "KnownLeader")))
+		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
+		    s->env.base);
+	if (json_array_size(json_object_get(answer, "Errors")) > 0)
+		return err_set(e, ERR_STORE, "consul at %s: an answer with Errors", s->env.base);
 	/* An empty result is null in some versions. */
 	if (!json_is_array(results) && !json_is_null(results))
 		return err_set(e, ERR_STORE, "consul at %s: an answer without Results",
@@ -231,15 +235,16 @@ consul_write(struct store *base, const struct store_write *writes, size_t n, str
 	AUTO_RESPONSE struct http_response resp = { 0 };
 	json_auto_t *ops = json_array(), *answer = NULL;
 	AUTO_FREE char *body = NULL;
+	const json_t *first;
 	const char *what;
+	json_int_t at;
 
 	for (size_t i = 0; i < n; i++)
 		(void)json_array_append_new(ops, write_operation(&writes[i]));
 	body = json_dumps(ops, JSON_COMPACT);
 	if (request(s, "PUT", "/v1/txn", body, REQUEST_TIMEOUT_MS, &resp, e) < 0)
 		return err_wrap(e,
-		    "the change may or may not have been made, look before you "
-		    "repeat it");
+		    "the change may or may not have been made, look before you repeat it");
 	if (resp.status == 200)
 		return 0;
 	if (resp.status != 409) {
@@ -250,14 +255,14 @@ consul_write(struct store *base, const struct store_write *writes, size_t n, str
 					       "made, look before you repeat it");
 	}
 	answer = parse_answer(s, &resp, e);
-	what = json_string_value(
-	    json_object_get(json_array_get(json_object_get(answer, "Errors"), 0), "What"));
+	first = json_array_get(json_object_get(answer, "Errors"), 0);
+	what = json_string_value(json_object_get(first, "What"));
+	at = json_integer_value(json_object_get(first, "OpIndex"));
 	if (what != NULL && strstr(what, "Permission denied") != NULL)
-		return err_set(e, ERR_PERM, "consul at %s: write %s: %.300s", s->env.base,
-		    writes[0].key, what);
+		return err_set(e, ERR_PERM, "consul at %s: the token may not write %s: %.300s",
+		    s->env.base, at >= 0 && (size_t)at < n ? writes[at].key : "it", what);
 	return err_set(e, ERR_BUSY,
-	    "somebody else changed it meanwhile; nothing was written, try "
-	    "again (%.300s)",
+	    "somebody else changed it meanwhile; nothing was written, try again (%.300s)",
 	    what ? what : "consul gives no reason");
 }
 

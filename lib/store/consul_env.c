@@ -124,15 +124,19 @@ read_token_file(const char *path, char **token, struct err *e)
 {
 	AUTO_BUF struct buf text = { 0 };
 	AUTO_CLOSE int dir = -1;
-	const char *slash = strrchr(path, '/');
-	AUTO_FREE char *parent = slash ? xmemdup(path, (size_t)(slash - path) + 1) : xstrdup(".");
-	size_t from, to;
+	/* Mounted secrets are symlinks, which file_read() does not follow. */
+	AUTO_FREE char *real = realpath(path, NULL), *parent = NULL;
+	size_t from, to, n;
 	int r;
 
+	if (real == NULL)
+		return err_sys(e, "open");
+	n = (size_t)(strrchr(real, '/') - real) + 1;
+	parent = xmemdup(real, n);
 	dir = dir_open(parent, e);
 	if (dir < 0)
 		return -1;
-	r = file_read(dir, slash ? slash + 1 : path, TOKEN_FILE_MAX, &text, e);
+	r = file_read(dir, real + n, TOKEN_FILE_MAX, &text, e);
 	if (r > 0)
 		return err_set(e, ERR_CONFIG, "no such file");
 	if (r < 0)

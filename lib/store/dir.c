@@ -71,14 +71,25 @@ open_root(struct dir_store *s, struct err *e)
 	return -1;
 }
 
-/* A checkout that git is updating right now shows neither the old intent nor the new. */
+/*
+ * A checkout that git is updating right now shows neither the old intent nor the new. The store may be
+ * anywhere in one.
+ */
 static int
-check_git(struct dir_store *s, int root, struct err *e)
+check_git(struct dir_store *s, struct err *e)
 {
-	if (faccessat(root, ".git/index.lock", F_OK, 0) == 0)
-		return err_set(e, ERR_STORE,
-		    "%s is being updated by git; if no git runs, remove .git/index.lock",
-		    s->base.url);
+	AUTO_FREE char *top = xstrdup(s->path);
+
+	for (char *slash = top + strlen(top); slash != NULL; slash = strrchr(top, '/')) {
+		AUTO_FREE char *lock_file = NULL;
+
+		*slash = '\0';
+		lock_file = xasprintf("%s/.git/index.lock", top);
+		if (access(lock_file, F_OK) == 0)
+			return err_set(e, ERR_STORE,
+			    "%s is being updated by git; if no git runs, remove %s", s->base.url,
+			    lock_file);
+	}
 	return 0;
 }
 
@@ -95,11 +106,38 @@ read_key(int root, const char *key, struct store_items *items, struct err *e)
 {
 	AUTO_FREE char *file = xasprintf("%s.json", key);
 	AUTO_BUF struct buf value = { 0 };
-	int r = file_read(root, file, STORE_VALUE_MAX, &value, e);
+	struct err why = ERR_INIT;
+	int r = file_read(root, file, STORE_VALUE_MAX, &value, &why);
 
 	if (r == 0)
 		store_items_add(items, key, value.data, value.n, hash_bytes(value.data, value.n));
-	return r < 0 ? -1 : 0;
+	/* An I/O error casts doubt on all; what is wrong with one document, on that one. */
+	if (r < 0 && errno == EIO) {
+		*e = why;
+		return -1;
+	}
+	if (r < 0)
+		store_items_add_fault(items, key, why.msg);
+	return 0;
+}
+
+/* Is there really nothing? A link that leads nowhere is a mistake, not a statement. */
+static int
+is_missing(int root, const char *prefix)
+{
+	int number = errno;
+
+	for (const char *end = strchr(prefix, '/'); end != NULL; end = strchr(end + 1, '/')) {
+		AUTO_FREE char *path = xmemdup(prefix, (size_t)(end - prefix));
+		struct stat st;
+
+		if (fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT;
+		if (fstatat(root, path, &st, 0) < 0)
+			break;
+	}
+	errno = number;
+	return 0;
 }
 
 /* Everything below prefix ("nodes/web1/"); names that cannot be keys are not ours to read. */
@@ -110,8 +148,10 @@ read_tree(int root, const char *prefix, int depth, struct store_items *items, st
 	AUTO_CLOSE int dir = -1;
 
 	dir = openat(root, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 && errno == ENOENT && is_missing(root, prefix))
+		return 0;
 	if (dir < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, "open %s", prefix);
+		return err_sys(e, "open %s", prefix);
 	if (dir_list(dir, &names, e) < 0)
 		return err_wrap(e, "%s", prefix);
 	for (size_t i = 0; i < names.n; i++) {
@@ -120,9 +160,9 @@ read_tree(int root, const char *prefix, int depth, struct store_items *items, st
 		size_t n = strlen(name);
 		struct stat st;
 
-		if (name[0] == '.' || fstatat(dir, name, &st, 0) < 0)
+		if (name[0] == '.')
 			continue;
-		if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
+		if (fstatat(dir, name, &st, 0) == 0 && S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
 			key = xasprintf("%s%s/", prefix, name);
 			if (read_tree(root, key, depth + 1, items, e) < 0)
 				return -1;
@@ -156,6 +196,7 @@ items_forget(struct store_items *items, const char *key)
 			continue;
 		free(items->v[i].key);
 		free(items->v[i].value);
+		free(items->v[i].fault);
 		items->v[i] = items->v[--items->n];
 		return;
 	}
@@ -230,21 +271,36 @@ read_locked(struct dir_store *s, int root, const char *const *keys, size_t n,
 	return 0;
 }
 
+/* One reading; *raced when a first writer, who makes the lock, came in between. */
+static int
+read_once(struct dir_store *s, const char *const *keys, size_t n, struct store_items *items,
+    int *raced, struct err *e)
+{
+	AUTO_CLOSE int root = open_root(s, e), held = -1;
+
+	if (root < 0 || lock(s, root, LOCK_SH, &held, e) < 0 || check_git(s, e) < 0 ||
+	    read_locked(s, root, keys, n, items, e) < 0)
+		return -1;
+	*raced = held < 0 && faccessat(root, ".lock", F_OK, 0) == 0;
+	/* It may have begun while we read. */
+	return check_git(s, e);
+}
+
 static int
 dir_read(struct store *base, const char *const *keys, size_t n, struct store_items *items,
     struct err *e)
 {
 	struct dir_store *s = (struct dir_store *)base;
-	AUTO_CLOSE int root = -1, held = -1;
+	int raced;
 
 	if (s->make && access(s->path, F_OK) < 0 && errno == ENOENT)
 		return 0;
-	root = open_root(s, e);
-	if (root < 0 || lock(s, root, LOCK_SH, &held, e) < 0 || check_git(s, root, e) < 0 ||
-	    read_locked(s, root, keys, n, items, e) < 0)
-		return -1;
-	/* It may have begun while we read. */
-	return check_git(s, root, e);
+	do {
+		store_items_release(items);
+		if (read_once(s, keys, n, items, &raced, e) < 0)
+			return -1;
+	} while (raced);
+	return 0;
 }
 
 static int
@@ -325,6 +381,8 @@ check_versions(int root, const struct store_write *writes, size_t n, struct err 
 
 		if (check_key(writes[i].key, e) < 0 || read_key(root, writes[i].key, &items, e) < 0)
 			return -1;
+		if (items.n > 0 && items.v[0].fault != NULL)
+			return err_set(e, ERR_DATA, "%s", items.v[0].fault);
 		now = items.n ? items.v[0].version : 0;
 		if (now != writes[i].version)
 			return err_set(e, ERR_BUSY,
@@ -361,7 +419,7 @@ dir_write(struct store *base, const struct store_write *writes, size_t n, struct
 	if (dir_make(s->path, 0755, e) < 0)
 		return as_store_error(s, e);
 	root = open_root(s, e);
-	if (root < 0 || lock(s, root, LOCK_EX, &held, e) < 0 || check_git(s, root, e) < 0)
+	if (root < 0 || lock(s, root, LOCK_EX, &held, e) < 0 || check_git(s, e) < 0)
 		return -1;
 	if (finish_journal(s, root, e) < 0 || check_versions(root, writes, n, e) < 0 ||
 	    write_journal(root, writes, n, e) < 0 || finish_journal(s, root, e) < 0)

@@ -38,6 +38,8 @@ take_id(struct store *s, struct store_items *items, struct err *e)
 	items->id[0] = '\0';
 	if (item == NULL)
 		return 0;
+	if (item->fault != NULL)
+		return err_set(e, ERR_STORE, "%s: %s; nothing is believed", s->url, item->fault);
 	doc = json_loadb(item->value, item->len, JSON_REJECT_DUPLICATES, &parse);
 	id = json_string_value(json_object_get(doc, "id"));
 	if (id == NULL || id[0] == '\0' ||
@@ -83,8 +85,17 @@ store_items_add(struct store_items *items, const char *key, const char *value, s
 {
 	if ((items->n & (items->n - 1)) == 0)
 		items->v = xreallocarray(items->v, items->n ? 2 * items->n : 1, sizeof *items->v);
-	items->v[items->n++] =
-	    (struct store_item){ xstrdup(key), xmemdup(value, len), len, version };
+	items->v[items->n++] = (struct store_item){ .key = xstrdup(key),
+		.value = xmemdup(value, len),
+		.len = len,
+		.version = version };
+}
+
+void
+store_items_add_fault(struct store_items *items, const char *key, const char *fault)
+{
+	store_items_add(items, key, "", 0, 1);
+	items->v[items->n - 1].fault = xstrdup(fault);
 }
 
 void
@@ -99,6 +110,7 @@ store_items_sort(struct store_items *items)
 		if (strcmp(items->v[i].key, items->v[kept].key) == 0) {
 			free(items->v[i].key);
 			free(items->v[i].value);
+			free(items->v[i].fault);
 		} else {
 			items->v[++kept] = items->v[i];
 		}
@@ -112,6 +124,7 @@ store_items_release(struct store_items *items)
 	for (size_t i = 0; i < items->n; i++) {
 		free(items->v[i].key);
 		free(items->v[i].value);
+		free(items->v[i].fault);
 	}
 	free(items->v);
 	*items = (struct store_items){ 0 };
@@ -153,16 +166,26 @@ store_write(struct store *s, const struct store_write *writes, size_t n, struct 
 		return 0;
 	if (n > STORE_WRITES_MAX)
 		return err_set(e, ERR_DATA,
-		    "%zu documents at once are too many for one change; "
-		    "at most %d go together",
-		    n, STORE_WRITES_MAX);
+		    "%zu documents at once are too many for one change; at most %d go together", n,
+		    STORE_WRITES_MAX);
+	/* What was written must be readable again. */
+	for (size_t i = 0; i < n; i++)
+		if (writes[i].len > STORE_VALUE_MAX)
+			return err_set(e, ERR_DATA, "%s would be larger than %zu bytes",
+			    writes[i].key, STORE_VALUE_MAX);
 	memcpy(all, writes, n * sizeof *all);
 	if (store_read(s, &key, 1, &items, e) < 0)
 		return -1;
 	if (items.id[0] == '\0') {
 		make_uuid(uuid);
 		doc = xasprintf("{\n  \"id\": \"%s\",\n  \"schema\": 1\n}\n", uuid);
-		all[n++] = (struct store_write){ STORE_ID_KEY, doc, strlen(doc), 0 };
+		all[n] = (struct store_write){ STORE_ID_KEY, doc, strlen(doc), 0 };
+		if (s->ops->write(s, all, n + 1, e) == 0)
+			return 0;
+		/* Who may not name the store may still write what he may: somebody else will. */
+		if (e->class != ERR_PERM)
+			return -1;
+		*e = (struct err)ERR_INIT;
 	}
 	return s->ops->write(s, all, n, e);
 }

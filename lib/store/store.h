@@ -23,6 +23,7 @@ struct store_item {
 	char *value; /* NUL-terminated; may hold other NULs */
 	size_t len;
 	uint64_t version;
+	char *fault; /* why this one document cannot be read; NULL: it could */
 };
 
 /** Documents, sorted by key, and the id in pp/store, which every read brings along. */
@@ -104,7 +105,8 @@ int store_absent(struct store *s, const char *key, struct err *e);
 /**
  * Write all or nothing. At most STORE_WRITES_MAX at a time.
  *
- * The first write to a store without an id gives it one, in the same transaction.
+ * The first write to a store without an id gives it one, in the same transaction, where that is
+ * permitted.
  * Returns: 0; -1 with *e set: ERR_BUSY when a document is no longer at its version (nothing was
  *          written), ERR_STORE when the outcome is unknown, and the message says so.
  */
@@ -116,6 +118,9 @@ int store_write(struct store *s, const struct store_write *writes, size_t n, str
  */
 int store_wait(struct store *s, const char *const *keys, size_t n, int64_t timeout_ms,
     struct err *e);
+
+/** Add a document that is there and cannot be read; for engines. */
+void store_items_add_fault(struct store_items *items, const char *key, const char *fault);
 
 /** Add a copy of a document; for engines. `items` must be sorted with store_items_sort() after. */
 void store_items_add(struct store_items *items, const char *key, const char *value, size_t len,

@@ -31,9 +31,8 @@ user_of_app(const char *runas, const char *app, struct user *u, struct err *e)
 	pw = getpwnam(name);
 	if (pw == NULL && runas != NULL)
 		return err_set(e, ERR_FAIL,
-		    "runas %s: there is no such user; make it with: "
-		    "useradd --system %s",
-		    runas, runas);
+		    "runas %s: there is no such user; make it with: useradd --system %s", runas,
+		    runas);
 	if (pw == NULL)
 		return 0;
 	u->uid = pw->pw_uid;

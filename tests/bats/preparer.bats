@@ -25,6 +25,7 @@ is_whole() {
 
 	if [ ! -d "$want" ]; then
 		mkdir -p "$want"
+		# shellcheck disable=SC2153
 		tar -xzf "$REPO/${1%_*}/$1.tar.gz" -C "$want"
 	fi
 	diff -r --no-dereference "$want" "$INSTALLS/$1" &&
@@ -332,6 +333,14 @@ serve() {
 	[ ! -s "$HTTP_LOG" ]
 }
 
+@test "--repo-cacert says whom to trust for https" {
+	repo_add slug abc123
+	intend abc123:prep
+	http_start --tls "$REPO"
+	run -0 --separate-stderr pp converge preparer --repo="$HTTPS_URL" --repo-cacert="$TLS_CA"
+	is_whole slug_abc123
+}
+
 @test "an artifact that is nowhere is an error that names all that was tried" {
 	intend abc123:prep
 	http_start "$REPO"
@@ -409,6 +418,7 @@ serve() {
 	is_whole slug_abc123
 	rm -r "$INSTALLS/slug_abc123"
 	# The server's own name for itself on http is what it redirects to from https.
+	# shellcheck disable=SC2016
 	serve 'print $c "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
 		open my $f, ">", "'"$BATS_TEST_TMPDIR"'/was-asked";'
 	http_stop
@@ -443,7 +453,7 @@ serve() {
 @test "a repository that is no address is refused, and so is one with a password in it" {
 	intend abc123:prep
 	while read -r repo words; do
-		run ! --separate-stderr pp converge preparer --repo="$repo"
+		run -78 --separate-stderr pp converge preparer --repo="$repo"
 		[[ $stderr == *"$words"* ]] || fail "$repo: $stderr"
 		[[ $stderr != *s3cret* ]]
 	done <<-EOF
@@ -615,7 +625,7 @@ serve() {
 		all_whole
 		# Its pp-unpack goes with it.
 		wait_until 2 run ! pgrep -f "^$PP_UNPACK"
-		left=$(ls -A "$INSTALLS" 2>/dev/null | grep '^\.' || :)
+		left=$(cd "$INSTALLS" 2>/dev/null && find . -mindepth 1 -maxdepth 1 -name ".*" -printf "%f\n" || :)
 		run -0 --separate-stderr preparer
 		if [ -n "$left" ]; then
 			swept=$((swept + 1))
@@ -748,4 +758,13 @@ preparer slug: would install $INSTALLS/slug_def456 (it is the active version)" ]
 	run -69 --separate-stderr preparer
 	[[ $(said) == "FATAL preparer: nothing was done: dir:"* ]]
 	[ ! -e "$BASEDIR" ]
+}
+
+@test "symlinks that the app's user put below basedir are not followed" {
+	repo_add slug abc123
+	intend abc123:prep
+	mkdir -p "$BASEDIR" "$BATS_TEST_TMPDIR/elsewhere"
+	ln -s "$BATS_TEST_TMPDIR/elsewhere" "$BASEDIR/installs"
+	run -1 --separate-stderr pp converge preparer --repo="$REPO_URL"
+	[ -z "$(ls -A "$BATS_TEST_TMPDIR/elsewhere")" ]
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # pp converge setlive: the active version is live and runs.
+# shellcheck disable=SC2119,SC2120 # what is run may be given more arguments, or not
 
 load helper
 load node
@@ -272,8 +273,8 @@ exec svlogd -tt ./main' ]
 	run -1 setlive
 	pp intent set slug versions.abc123=prep >/dev/null
 	setlive
-	size=$(stat -c %s "$RUNIT_STAGE/slug/supervise/status")
-	[[ $(sv status "$RUNIT/slug") != *"want up"* ]] || fail "$(sv status "$RUNIT/slug")"
+	[[ $(sv status "$RUNIT/slug") == down:* ]]
+	[[ $(sv status "$RUNIT/slug") != *"want up"* ]]
 	sleep 1.5
 	[[ $(sv status "$RUNIT/slug") == "down: $RUNIT/slug: "[1-9]* ]] || fail "$(sv status "$RUNIT/slug")"
 	run -0 --separate-stderr setlive
@@ -400,9 +401,9 @@ exec svlogd -tt ./main' ]
 	runit_start
 	setlive
 	versions=(def456 abc123)
-	i=0
+	round=0
 	for delay in 0.01 0.1 0.6 1.5; do
-		activate "${versions[i % 2]}"
+		activate "${versions[round % 2]}"
 		"$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>/dev/null &
 		pid=$!
 		sleep "$delay"
@@ -410,10 +411,10 @@ exec svlogd -tt ./main' ]
 		wait "$pid" 2>/dev/null || :
 		[ -x "$BASEDIR/current/bin/launch" ]
 		run -0 setlive
-		runs "${versions[i % 2]}"
+		runs "${versions[round % 2]}"
 		run -0 --separate-stderr setlive
 		expect_silence
-		i=$((i + 1))
+		round=$((round + 1))
 	done
 }
 
@@ -662,6 +663,18 @@ foreign_stays() {
 	rmdir "$BASEDIR/current"
 	setlive
 	is_up slug
+
+	# What runs by then is not stopped for it.
+	for name in current last; do
+		rm -f "$BASEDIR/$name"
+		mkdir "$BASEDIR/$name"
+		: >"$SV_LOG"
+		run -1 --separate-stderr setlive
+		expect_said "FATAL slug: $BASEDIR/$name is in the way: it is not a symlink, so pp did not make it; move it away"
+		[ ! -s "$SV_LOG" ]
+		rmdir "$BASEDIR/$name"
+		setlive
+	done
 }
 
 @test "a current as the prototype wrote it, an absolute path, is understood" {
@@ -717,6 +730,9 @@ foreign_stays() {
 	setlive
 	setlive
 	store_delete nodes/node1/slug
+	# As runsv leaves it.
+	mkdir "$RUNIT_STAGE/slug/supervise"
+	: >"$RUNIT_STAGE/slug/supervise/status"
 	whole=$BATS_TEST_TMPDIR/whole
 	mkdir "$whole"
 	cp -a "$RUNIT" "$RUNIT_STAGE" "$whole"
@@ -728,6 +744,8 @@ foreign_stays() {
 		killed_at "$call" "$count" "$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" || continue
 		kills=$((kills + 1))
 		run -0 setlive
+		# At one moment an empty directory is all that is left, and says nothing any more.
+		rmdir "$RUNIT_STAGE/slug" 2>/dev/null || :
 		[ "$(ls -A "$RUNIT")$(ls -A "$RUNIT_STAGE")" = "" ] ||
 			fail "killed at $call $count: $(find "$RUNIT" "$RUNIT_STAGE")"
 	done <<<"$points"
@@ -741,6 +759,7 @@ foreign_stays() {
 	intend abc123:active,def456:prep
 	setlive
 	activate def456
+	# shellcheck disable=SC2016
 	sed -i '2i [ "$3" != stop ] || sleep 2' "$BATS_TEST_TMPDIR/fake/sv"
 	"$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>"$BATS_TEST_TMPDIR/first" &
 	first=$!
@@ -862,6 +881,16 @@ built() {
 	run -0 --separate-stderr built
 	expect_silence
 	[ "$(wc -l <"$SB_LOG")" -eq 3 ]
+
+	# Also of an app that is live, when nothing but that run is missing.
+	echo "# by hand" >>"$CONFIG/slug.yaml"
+	touch "$BATS_TEST_TMPDIR/sb-fails"
+	run -1 built
+	run ! grep -q "by hand" "$CONFIG/slug.yaml"
+	rm "$BATS_TEST_TMPDIR/sb-fails"
+	built
+	[ "$(wc -l <"$SB_LOG")" -eq 5 ]
+	is_up slug
 }
 
 @test "servicebuilder's YAML names each service of a directory, and the user where there is one" {
@@ -900,12 +929,11 @@ slug__worker:
 	instant_sv
 	servicebuilder_start
 	repo_add slug abc123
-	repo_add slug def456
-	intend abc123:active,def456:prep
+	intend abc123:active
 	built
-	pp intent set slug basedir="$BATS_TEST_TMPDIR/moved" >/dev/null
-	BASEDIR=$BATS_TEST_TMPDIR/moved
-	prepare
+	sed -i "s|/launch|/launch-by-hand|" "$CONFIG/slug.yaml"
+	"$TOP/examples/fake/bin/servicebuilder" -c "$CONFIG" -d "$RUNIT" -s "$RUNIT_STAGE"
+	grep -q by-hand "$RUNIT_STAGE/slug/run"
 	whole=$BATS_TEST_TMPDIR/whole
 	mkdir "$whole"
 	cp -a "$BASEDIR" "$RUNIT" "$RUNIT_STAGE" "$CONFIG" "$whole"
@@ -917,11 +945,27 @@ slug__worker:
 		killed_at "$call" "$count" "$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" --config="$CONFIG" || continue
 		kills=$((kills + 1))
 		run -0 built
-		grep -q -e "- $BASEDIR/current/bin/launch" "$CONFIG/slug.yaml"
-		grep -q "$BASEDIR/current/bin/launch" "$RUNIT_STAGE/slug/run" || fail "killed at $call $count: not built"
+		run ! grep -q by-hand "$CONFIG/slug.yaml"
+		run ! grep -q by-hand "$RUNIT_STAGE/slug/run"
 		is_up slug
 		run -0 --separate-stderr built
 		expect_silence
 	done <<<"$points"
 	[ "$kills" -ge 20 ]
+}
+
+@test "symlinks that the app's user put below basedir are not followed" {
+	mkdir -p "$BASEDIR" "$BATS_TEST_TMPDIR/elsewhere/slug_abc123/www"
+	ln -s "$BATS_TEST_TMPDIR/elsewhere" "$BASEDIR/installs"
+	intent_slug abc123:active >/dev/null
+	run -1 --separate-stderr pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
+	[[ $stderr == *"installs is in the way: it is a symlink"* ]]
+	[ ! -e "$BASEDIR/current" ]
+	rm "$BASEDIR/installs"
+	mkdir -p "$BASEDIR/installs/slug_abc123"
+	ln -s "$BATS_TEST_TMPDIR/elsewhere" "$BASEDIR/config"
+	pp intent set slug/demo user_config.x=1 >/dev/null
+	run -1 --separate-stderr pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
+	[[ $stderr == *"config is in the way: it is a symlink"* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/elsewhere/user_config.json" ]
 }

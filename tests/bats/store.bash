@@ -51,3 +51,9 @@ refused() {
 	# shellcheck disable=SC2154
 	[[ $stderr == *"$text"* ]] || fail "not \"$text\", but: $stderr"
 }
+
+# Whatever an agent would look at by default lies in the test's own directory, not on this machine.
+own_places() {
+	export PP_CONFIG_DIR=$BATS_TEST_TMPDIR/ports PP_PATH=$BATS_TEST_TMPDIR/sudoers \
+		PP_RUNIT=$BATS_TEST_TMPDIR/service PP_RUNIT_STAGE=$BATS_TEST_TMPDIR/service-stage
+}

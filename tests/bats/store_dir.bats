@@ -8,6 +8,7 @@ load store
 setup() {
 	helper_setup
 	store_dir
+	own_places
 	STORE=$BATS_TEST_TMPDIR/store
 	OPEN=
 }
@@ -101,12 +102,30 @@ set_slug() {
 	[[ $stderr == *"clusters/slug/demo/config.json is not a regular file"* ]]
 	rm "$config"
 	ln -s "$BATS_TEST_TMPDIR/outside.json" "$config"
-	run -69 --separate-stderr pp intent set slug/demo min_nodes=7
-	[[ $stderr == *"clusters/slug/demo/config.json"* ]]
+	run -65 --separate-stderr pp intent set slug/demo min_nodes=7
+	[[ $stderr == *"clusters/slug/demo/config"* ]]
 	rm "$config"
 	mkdir "$config"
 	run -65 --separate-stderr pp intent set slug/demo min_nodes=7
 	[ "$(jq .min_nodes "$BATS_TEST_TMPDIR/outside.json")" = 2 ]
+}
+
+@test "one document that cannot be read holds its app, the others go on" {
+	set_slug
+	pp intent assign slug/demo node1
+	for app in a b c; do
+		pp intent set $app/demo basedir="$BATS_TEST_TMPDIR/$app" ports=80$app versions=v:prep && return 1
+		pp intent set $app/demo basedir="$BATS_TEST_TMPDIR/$app" versions=v:prep
+		pp intent assign $app/demo node1
+	done
+	rm "$STORE/clusters/a/demo/config.json"
+	mkfifo "$STORE/clusters/a/demo/config.json"
+	head -c 600000 /dev/zero | tr '\0' ' ' >"$STORE/clusters/b/demo/config.json"
+	rm "$STORE/nodes/node1/c.json"
+	ln -s /nonexistent "$STORE/nodes/node1/c.json"
+	run -1 --separate-stderr pp status --format=json
+	[ "$(jq -r '.apps[] | .app + " " + .state' <<<"$output")" = "$(printf '%s\n' \
+		'a held' 'b held' 'c held' 'slug pending')" ]
 }
 
 @test "a document larger than Consul would take is refused, reading and writing" {
@@ -308,7 +327,7 @@ set_slug() {
 	OPEN=$(mktemp -d /tmp/pp-test.XXXXXX)
 	chmod 0755 "$OPEN"
 	cp "$PP" "$OPEN/pp"
-	STORE=$OPEN/store PP_STORE=dir:$OPEN/store
+	STORE=$OPEN/store PP_STORE=dir:$OPEN/store PP_CONF=$OPEN/pp.conf
 	set_slug
 	find "$STORE" -type d -exec chmod 0555 {} +
 	as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups -- "$OPEN/pp" "$@"; }

@@ -5,7 +5,8 @@
 #
 # Listens on a port of 127.0.0.1 that the kernel picks, and writes it to PORTFILE. Each request is a
 # line in LOG: the number of its connection, method, path. LIES is read afresh for each request: the
-# first of its lines "REGEX KIND [ARGUMENT]" whose REGEX matches "METHOD PATH" says how it is answered:
+# first of its lines "REGEX KIND [ARGUMENT]" whose REGEX (without a blank) matches "METHOD PATH" says
+# how it is answered:
 #
 #     status CODE TEXT   with this status and text (and X-Consul-Index unless TEXT begins with "bare")
 #     body TEXT          200 with this body
@@ -124,7 +125,8 @@ sub answer {
 		my ($from, $to) = split / /, $argument, 2;
 		$b =~ s/$from/$to/g;
 	} elsif ($kind eq 'cut' || $kind eq 'reset') {
-		print $c $h, 'Content-Length: ', length $b, "\r\n\r\n", substr($b, 0, $middle);
+		# One more than there is, so that an empty body is cut short, too.
+		print $c $h, 'Content-Length: ', length($b) + 1, "\r\n\r\n", substr($b, 0, $middle);
 		$c->flush;
 		if ($kind eq 'reset') {
 			select undef, undef, undef, 0.05;

@@ -51,8 +51,8 @@ test_base64(void)
 	} pairs[] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
 		{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" },
 		{ "\xff\xfe\xfb", "//77" } };
-	static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg=a", "Z===", "====", "Zm9v\n", "Zm 9v",
-		"Zm-_", "=Zm9", "Zg==Zg==" };
+	static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg=a", "Z===", "====", "Zm9v\n",
+		"Zm 9v", "Zm-_", "=Zm9", "Zg==Zg==" };
 
 	for (size_t i = 0; i < MEM_COUNT(pairs); i++) {
 		AUTO_BUF struct buf code = { 0 }, text = { 0 };
@@ -60,7 +60,8 @@ test_base64(void)
 		base64_encode(pairs[i].text, strlen(pairs[i].text), &code);
 		is(code.data, pairs[i].code, "encoded as RFC 4648 says");
 		ok(base64_decode(pairs[i].code, &text) == 0 && text.n == strlen(pairs[i].text) &&
-		    memcmp(text.data, pairs[i].text, text.n) == 0, "and decoded: %s", pairs[i].code);
+			memcmp(text.data, pairs[i].text, text.n) == 0,
+		    "and decoded: %s", pairs[i].code);
 	}
 	for (size_t i = 0; i < MEM_COUNT(bad); i++) {
 		AUTO_BUF struct buf text = { 0 };
@@ -117,8 +118,14 @@ test_hash(void)
 static void
 test_errors(void)
 {
-	static const int codes[] = { [ERR_NONE] = 0, [ERR_FAIL] = 1, [ERR_USAGE] = 64, [ERR_DATA] = 65,
-		[ERR_STORE] = 69, [ERR_BUSY] = 75, [ERR_PERM] = 77, [ERR_CONFIG] = 78 };
+	static const int codes[] = { [ERR_NONE] = 0,
+		[ERR_FAIL] = 1,
+		[ERR_USAGE] = 64,
+		[ERR_DATA] = 65,
+		[ERR_STORE] = 69,
+		[ERR_BUSY] = 75,
+		[ERR_PERM] = 77,
+		[ERR_CONFIG] = 78 };
 	struct err e = ERR_INIT;
 	char longer[4096];
 
@@ -127,10 +134,12 @@ test_errors(void)
 		ok(err_exit_code(&e) == codes[i], "class %zu exits with %d", i, codes[i]);
 	}
 	ok(err_set(&e, ERR_DATA, "a %d", 1) == -1 && err_wrap(&e, "%s", "b") == -1 &&
-	    e.class == ERR_DATA, "wrapping keeps the class");
+		e.class == ERR_DATA,
+	    "wrapping keeps the class");
 	is(e.msg, "b: a 1", "and puts the context first");
 	errno = EACCES;
-	ok(err_sys(&e, "open") == -1 && e.class == ERR_PERM && errno == EACCES, "EACCES is ERR_PERM");
+	ok(err_sys(&e, "open") == -1 && e.class == ERR_PERM && errno == EACCES,
+	    "EACCES is ERR_PERM");
 	is(e.msg, "open: Permission denied", "with errno's text");
 	errno = ENOENT;
 	(void)err_sys(&e, "open");
@@ -198,7 +207,8 @@ test_settings(void)
 	settings_release(&s);
 
 	ok(parse(&s, &single, SETTINGS_SINGLE_DASH, "x -runit-stage=/a -verbose", &e) == 0 &&
-	    settings_flag(&s, "verbose"), "single-dash long flags, where they are asked for");
+		settings_flag(&s, "verbose"),
+	    "single-dash long flags, where they are asked for");
 	is(settings_text(&s, "runit-stage"), "/a", "with their values");
 	settings_release(&s);
 

@@ -23,7 +23,7 @@ test_parse(void)
 		"{\"a\":\"\xff\"}", "{'a':1}", "{\"a\":1,}" };
 	struct err e = ERR_INIT;
 	json_auto_t *good = intent_parse("k", "{\"a\": 1} \n", 10, &e);
-	AUTO_FREE char *deep = xmemdup("", 20000);
+	AUTO_FREE char *deep = xcalloc(20000, 1);
 
 	ok(good != NULL, "an object is a document");
 	for (size_t i = 0; i < MEM_COUNT(bad); i++) {
@@ -107,14 +107,15 @@ test_config_values(void)
 {
 	struct intent_app app = { .name = xstrdup("slug") };
 	json_auto_t *doc = json("{\"versions\":{\"b\":\"active\",\"a\":\"prep\"},\"min_nodes\":3,"
-		"\"user_config\":{\"x\":1},\"digests\":{\"b\":\"sha256:" HEX64 "\",\"gone\":\"sha256:"
-		HEX64 "\"}}");
+				"\"user_config\":{\"x\":1},\"digests\":{\"b\":\"sha256:" HEX64
+				"\",\"gone\":\"sha256:" HEX64 "\"}}");
 	struct err e = ERR_INIT;
 
 	ok(intent_take_config(doc, &app, &e) == 0 && app.nversions == 2, "two versions");
 	is(app.versions[0].id, "a", "sorted");
 	is(intent_active(&app) ? intent_active(&app)->id : NULL, "b", "the active one is found");
-	is(intent_active(&app) ? intent_active(&app)->digest : NULL, "sha256:" HEX64, "its digest too");
+	is(intent_active(&app) ? intent_active(&app)->digest : NULL, "sha256:" HEX64,
+	    "its digest too");
 	ok(app.versions[0].digest == NULL, "the other has none");
 	ok(app.min_nodes == 3, "min_nodes");
 	ok(json_integer_value(json_object_get(app.user_config, "x")) == 1, "user_config");
@@ -129,9 +130,11 @@ test_deploy_config(void)
 	} cases[] = {
 		{ "{\"basedir\":\"/data/slug\"}", NULL },
 		{ "{\"basedir\":\"/data/slug\",\"ports\":[],\"runas\":null,\"other\":{}}", NULL },
-		{ "{\"basedir\":\"/a\",\"start_timeout\":30,\"stop_timeout\":\"1m30s\",\"drain\":0.5}", NULL },
+		{ "{\"basedir\":\"/a\",\"start_timeout\":30,\"stop_timeout\":\"1m30s\",\"drain\":0.5}",
+		    NULL },
 		{ "{\"basedir\":\"/a\",\"supervisor\":\"runit\"}", NULL },
-		{ "{\"basedir\":\"/a\",\"supervisor\":\"servicebuilder\",\"runas\":\"slug-1\"}", NULL },
+		{ "{\"basedir\":\"/a\",\"supervisor\":\"servicebuilder\",\"runas\":\"slug-1\"}",
+		    NULL },
 		{ "{}", "basedir" },
 		{ "{\"basedir\":1}", "basedir" },
 		{ "{\"basedir\":\"data\"}", "absolute" },
@@ -184,13 +187,26 @@ test_ports(void)
 		{ "\"8000-8000\"", 8000, 8000, INTENT_TCP, 0 },
 		{ "{\"port\":53,\"protocol\":\"udp\"}", 53, 53, INTENT_UDP, 0 },
 		{ "{\"port\":\"8000-8010\",\"protocol\":\"tcp\"}", 8000, 8010, INTENT_TCP, 0 },
-		{ "{\"port\":53,\"from\":[\"10.0.0.0/8\",\"::1\",\"192.0.2.1\"]}", 53, 53, INTENT_TCP, 3 },
-		{ "0", 0, 0, 0, 0 }, { "65536", 0, 0, 0, 0 }, { "-1", 0, 0, 0, 0 }, { "1.5", 0, 0, 0, 0 },
-		{ "\"http\"", 0, 0, 0, 0 }, { "\"\"", 0, 0, 0, 0 }, { "\"0\"", 0, 0, 0, 0 },
-		{ "\"8010-8000\"", 0, 0, 0, 0 }, { "\"1-65536\"", 0, 0, 0, 0 }, { "\"0-10\"", 0, 0, 0, 0 },
-		{ "\"80 \"", 0, 0, 0, 0 }, { "\" 80\"", 0, 0, 0, 0 }, { "\"1-2-3\"", 0, 0, 0, 0 },
-		{ "\"99999999999999999999\"", 0, 0, 0, 0 }, { "null", 0, 0, 0, 0 }, { "[80]", 0, 0, 0, 0 },
-		{ "true", 0, 0, 0, 0 }, { "{}", 0, 0, 0, 0 },
+		{ "{\"port\":53,\"from\":[\"10.0.0.0/8\",\"::1\",\"192.0.2.1\"]}", 53, 53,
+		    INTENT_TCP, 3 },
+		{ "0", 0, 0, 0, 0 },
+		{ "65536", 0, 0, 0, 0 },
+		{ "-1", 0, 0, 0, 0 },
+		{ "1.5", 0, 0, 0, 0 },
+		{ "\"http\"", 0, 0, 0, 0 },
+		{ "\"\"", 0, 0, 0, 0 },
+		{ "\"0\"", 0, 0, 0, 0 },
+		{ "\"8010-8000\"", 0, 0, 0, 0 },
+		{ "\"1-65536\"", 0, 0, 0, 0 },
+		{ "\"0-10\"", 0, 0, 0, 0 },
+		{ "\"80 \"", 0, 0, 0, 0 },
+		{ "\" 80\"", 0, 0, 0, 0 },
+		{ "\"1-2-3\"", 0, 0, 0, 0 },
+		{ "\"99999999999999999999\"", 0, 0, 0, 0 },
+		{ "null", 0, 0, 0, 0 },
+		{ "[80]", 0, 0, 0, 0 },
+		{ "true", 0, 0, 0, 0 },
+		{ "{}", 0, 0, 0, 0 },
 		{ "{\"port\":53,\"protocol\":\"icmp\"}", 0, 0, 0, 0 },
 		{ "{\"port\":53,\"protocol\":1}", 0, 0, 0, 0 },
 		{ "{\"port\":53,\"from\":[]}", 0, 0, 0, 0 },
@@ -213,7 +229,7 @@ test_ports(void)
 			ok(r < 0 && e.class == ERR_DATA, "no port: %s", cases[i].text);
 		else
 			ok(r == 0 && port.first == cases[i].first && port.last == cases[i].last &&
-			    (int)port.proto == cases[i].proto && port.from.n == cases[i].from,
+				(int)port.proto == cases[i].proto && port.from.n == cases[i].from,
 			    "a port: %s", cases[i].text);
 		strv_release(&port.from);
 	}
@@ -222,10 +238,11 @@ test_ports(void)
 static void
 test_user_names(void)
 {
-	static const char *const good[] = { "slug", "don", "_www", "a1", "1a", "user.name", "x-y", "Xavier",
-		"0" };
-	static const char *const bad[] = { "", "ALL", "ADMINS", "A", "A1", "A_B", "%ops", "#0", "+x", "-x", ".x",
-		"a b", "a,b", "a:b", "a=b", "a(b)", "a\n", "a\\", "a!", "!a", "\xc3\xa4", "a\"", "a#", "a@b" };
+	static const char *const good[] = { "slug", "don", "_www", "a1", "1a", "user.name", "x-y",
+		"Xavier", "0" };
+	static const char *const bad[] = { "", "ALL", "ADMINS", "A", "A1", "A_B", "%ops", "#0",
+		"+x", "-x", ".x", "a b", "a,b", "a:b", "a=b", "a(b)", "a\n", "a\\", "a!", "!a",
+		"\xc3\xa4", "a\"", "a#", "a@b" };
 
 	for (size_t i = 0; i < MEM_COUNT(good); i++)
 		ok(intent_is_user_name(good[i]), "a user: %s", good[i]);
@@ -236,21 +253,24 @@ test_user_names(void)
 static void
 test_owners(void)
 {
-	static const char *const bad[] = { "{\"users\":\"x\"}", "{\"users\":[\"ALL\"]}", "{\"users\":[1]}",
-		"{\"groups\":[\"a b\"]}", "{\"users\":[\"x\\nroot\"]}", "{\"groups\":{}}" };
+	static const char *const bad[] = { "{\"users\":\"x\"}", "{\"users\":[\"ALL\"]}",
+		"{\"users\":[1]}", "{\"groups\":[\"a b\"]}", "{\"users\":[\"x\\nroot\"]}",
+		"{\"groups\":{}}" };
 	struct intent_owners owners = { 0 };
 	json_auto_t *doc = json("{\"email\":1,\"users\":[\"xavier\",\"don\"],\"groups\":null}");
 	struct err e = ERR_INIT;
 
 	ok(intent_take_owners(doc, &owners, &e) == 0 && owners.stated && owners.users.n == 2 &&
-	    owners.groups.n == 0, "users in their order, no groups");
+		owners.groups.n == 0,
+	    "users in their order, no groups");
 	is(owners.users.items[0], "xavier", "the first one first");
 	intent_owners_release(&owners);
 	for (size_t i = 0; i < MEM_COUNT(bad); i++) {
 		json_auto_t *wrong = json(bad[i]);
 		struct intent_owners none = { 0 };
 
-		ok(intent_take_owners(wrong, &none, &e) < 0 && e.class == ERR_DATA, "refused: %s", bad[i]);
+		ok(intent_take_owners(wrong, &none, &e) < 0 && e.class == ERR_DATA, "refused: %s",
+		    bad[i]);
 		intent_owners_release(&none);
 	}
 }
@@ -269,7 +289,8 @@ edits(const char *before, const char *changes, const char *after)
 	int r = 0;
 
 	for (int d = 0; d < EDIT_DOCS; d++)
-		docs.doc[d] = json_deep_copy(json_object_get(from, edit_doc_name((enum edit_doc)d)));
+		docs.doc[d] =
+		    json_deep_copy(json_object_get(from, edit_doc_name((enum edit_doc)d)));
 	strv_split(&list, changes, ';');
 	for (size_t i = 0; r == 0 && i < list.n; i++)
 		r = edit_apply(&docs, list.items[i], &e);
@@ -298,7 +319,8 @@ test_edit(void)
 	    "{\"config\":{\"versions\":{\"a\":\"active\"}}}");
 	edits("{\"config\":{\"versions\":{\"a\":\"active\"}}}", "versions.1.2.3=prep",
 	    "{\"config\":{\"versions\":{\"a\":\"active\",\"1.2.3\":\"prep\"}}}");
-	edits("{\"config\":{\"versions\":{\"a\":\"prep\"},\"digests\":{\"a\":\"x\",\"b\":\"y\"},\"k\":1}}",
+	edits(
+	    "{\"config\":{\"versions\":{\"a\":\"prep\"},\"digests\":{\"a\":\"x\",\"b\":\"y\"},\"k\":1}}",
 	    "versions.a-", "{\"config\":{\"versions\":{},\"digests\":{\"b\":\"y\"},\"k\":1}}");
 	edits("{}", "versions=", "{\"config\":{\"versions\":{}}}");
 	edits("{}", "digests=a:sha256:00", "{\"config\":{\"digests\":{\"a\":\"sha256:00\"}}}");
@@ -308,10 +330,12 @@ test_edit(void)
 	    "{\"port\":\"1-2\",\"protocol\":\"udp\"}]}}");
 	edits("{}", "ports=", "{\"deploy_config\":{\"ports\":[]}}");
 	edits("{}", "basedir=/data/a=b", "{\"deploy_config\":{\"basedir\":\"/data/a=b\"}}");
-	edits("{}", "stop_timeout=30;drain=1m", "{\"deploy_config\":{\"stop_timeout\":30,\"drain\":\"1m\"}}");
+	edits("{}", "stop_timeout=30;drain=1m",
+	    "{\"deploy_config\":{\"stop_timeout\":30,\"drain\":\"1m\"}}");
 	edits("{}", "users=xavier,don;groups=ops;email=x@y",
 	    "{\"owners\":{\"users\":[\"xavier\",\"don\"],\"groups\":[\"ops\"],\"email\":\"x@y\"}}");
-	edits("{}", "user_config.some_value=hello", "{\"config\":{\"user_config\":{\"some_value\":\"hello\"}}}");
+	edits("{}", "user_config.some_value=hello",
+	    "{\"config\":{\"user_config\":{\"some_value\":\"hello\"}}}");
 	edits("{}", "user_config.a.b=1;user_config.a.c:=1",
 	    "{\"config\":{\"user_config\":{\"a\":{\"b\":\"1\",\"c\":1}}}}");
 	edits("{\"config\":{\"user_config\":{\"a\":{\"b\":1,\"c\":2}}}}", "user_config.a.b-",
@@ -371,21 +395,23 @@ test_check(void)
 	checks("{\"versions\":{\"a\":\"prep\"}}", "{\"versions\":{}}", NULL);
 	checks("{\"versions\":{\"a\":\"active\"}}", "{\"versions\":{}}", "active version");
 	checks("{\"versions\":{\"a\":\"active\"}}", "{}", "active version");
-	checks("{\"versions\":{\"a\":\"active\"}}", "{\"versions\":{\"b\":\"prep\"}}", "active version");
+	checks("{\"versions\":{\"a\":\"active\"}}", "{\"versions\":{\"b\":\"prep\"}}",
+	    "active version");
 	checks("{}", "{\"versions\":{\"a\":\"active\",\"b\":\"active\"}}", "only one");
 }
 
 /* --- showing */
 
-static const char everything[] = "{\"config\":{\"digests\":{\"b\":\"sha256:" HEX64 "\"},\"min_nodes\":2,"
-	"\"user_config\":{\"bool\":true,\"empty\":{},\"float\":1.5,\"list\":[1,\"a\"],\"nested\":{\"deep\":"
-	"{\"er\":\"x\"}},\"null\":null,\"number-like\":\"12\",\"blank\":\" x\",\"none\":\"\",\"lines\":"
-	"\"a\\nb\",\"json-like\":\"[1]\",\"quote\":\"say \\\"hi\\\"\",\"eq\":\"a=b\","
-	"\"uml\":\"\\u00fc\"},"
-	"\"versions\":{\"1.2.3\":\"prep\",\"b\":\"active\"}},"
-	"\"deploy_config\":{\"basedir\":\"/data/slug\",\"drain\":5,\"ports\":[1212,{\"port\":53,\"protocol\":"
-	"\"udp\"}],\"stop_timeout\":\"1m\"},"
-	"\"owners\":{\"email\":\"a@b\",\"groups\":[],\"users\":[\"xavier\",\"don\"]}}";
+static const char everything[] =
+    "{\"config\":{\"digests\":{\"b\":\"sha256:" HEX64 "\"},\"min_nodes\":2,"
+    "\"user_config\":{\"bool\":true,\"empty\":{},\"float\":1.5,\"list\":[1,\"a\"],\"nested\":{\"deep\":"
+    "{\"er\":\"x\"}},\"null\":null,\"number-like\":\"12\",\"blank\":\" x\",\"none\":\"\",\"lines\":"
+    "\"a\\nb\",\"json-like\":\"[1]\",\"quote\":\"say \\\"hi\\\"\",\"eq\":\"a=b\","
+    "\"uml\":\"\\u00fc\"},"
+    "\"versions\":{\"1.2.3\":\"prep\",\"b\":\"active\"}},"
+    "\"deploy_config\":{\"basedir\":\"/data/slug\",\"drain\":5,\"ports\":[1212,{\"port\":53,\"protocol\":"
+    "\"udp\"}],\"stop_timeout\":\"1m\"},"
+    "\"owners\":{\"email\":\"a@b\",\"groups\":[],\"users\":[\"xavier\",\"don\"]}}";
 
 /* What get prints, set takes, and the documents are the same again. */
 static void
@@ -419,7 +445,8 @@ test_round_trip(void)
 	round_trip("{\"config\":{\"user_config\":{\"a=b\":1,\"c:\":\"x\",\"\":2}}}");
 	round_trip("{\"config\":{\"user_config\":{\"x\":{\"y.z\":[1]}}}}");
 	round_trip("{\"config\":{\"user_config\":{},\"versions\":{}},\"owners\":{\"users\":[]}}");
-	round_trip("{\"deploy_config\":{\"basedir\":\"/a\",\"ports\":[\"8000-8010\",{\"port\":53,\"protocol\":"
+	round_trip(
+	    "{\"deploy_config\":{\"basedir\":\"/a\",\"ports\":[\"8000-8010\",{\"port\":53,\"protocol\":"
 	    "\"udp\",\"from\":[\"10.0.0.0/8\"]}]}}");
 }
 
@@ -428,17 +455,21 @@ test_diff(void)
 {
 	AUTO_DOCS struct edit_docs a = { { NULL } }, b = { { NULL } };
 	AUTO_BUF struct buf diff = { 0 }, same = { 0 };
-	json_auto_t *from = json("{\"config\":{\"versions\":{\"a\":\"active\",\"b\":\"prep\"},\"min_nodes\":1},"
-		"\"owners\":{\"users\":[\"x\"]}}");
-	json_auto_t *to = json("{\"config\":{\"versions\":{\"a\":\"prep\",\"b\":\"active\",\"c\":\"prep\"}},"
-		"\"deploy_config\":{\"basedir\":\"/a\"},\"owners\":{\"users\":[\"x\",\"y\"]}}");
+	json_auto_t *from =
+	    json("{\"config\":{\"versions\":{\"a\":\"active\",\"b\":\"prep\"},\"min_nodes\":1},"
+		 "\"owners\":{\"users\":[\"x\"]}}");
+	json_auto_t *to =
+	    json("{\"config\":{\"versions\":{\"a\":\"prep\",\"b\":\"active\",\"c\":\"prep\"}},"
+		 "\"deploy_config\":{\"basedir\":\"/a\"},\"owners\":{\"users\":[\"x\",\"y\"]}}");
 	struct err e = ERR_INIT;
 
 	(void)edit_from_json(from, &a, &e);
 	(void)edit_from_json(to, &b, &e);
 	ok(edit_diff(&a, &b, &diff) == 6, "six lines");
-	is(diff.data, "min_nodes: 1 -> (none)\nversions.a: active -> prep\nversions.b: prep -> active\n"
-	    "versions.c: (none) -> prep\nbasedir: (none) -> /a\nusers: x -> x,y\n", "how it reads");
+	is(diff.data,
+	    "min_nodes: 1 -> (none)\nversions.a: active -> prep\nversions.b: prep -> active\n"
+	    "versions.c: (none) -> prep\nbasedir: (none) -> /a\nusers: x -> x,y\n",
+	    "how it reads");
 	ok(edit_diff(&a, &a, &same) == 0 && same.n == 0, "nothing differs from itself");
 }
 
@@ -450,29 +481,35 @@ test_find(void)
 	struct err e = ERR_INIT;
 
 	(void)edit_from_json(all, &docs, &e);
-	is(json_string_value(edit_find(&docs, "versions.1.2.3")), "prep", "a name with dots is found");
-	is(json_string_value(edit_find(&docs, "user_config.nested.deep.er")), "x", "and one in depth");
-	is(json_string_value(edit_find(&docs, "basedir")), "/data/slug", "and one of deploy_config");
+	is(json_string_value(edit_find(&docs, "versions.1.2.3")), "prep",
+	    "a name with dots is found");
+	is(json_string_value(edit_find(&docs, "user_config.nested.deep.er")), "x",
+	    "and one in depth");
+	is(json_string_value(edit_find(&docs, "basedir")), "/data/slug",
+	    "and one of deploy_config");
 	ok(edit_find(&docs, "nonsense") == NULL && edit_find(&docs, "versions.1") == NULL &&
-	    edit_find(&docs, "") == NULL && edit_find(&docs, ".") == NULL, "what is not there is not");
+		edit_find(&docs, "") == NULL && edit_find(&docs, ".") == NULL,
+	    "what is not there is not");
 }
 
 static void
 test_from_json(void)
 {
-	static const char *const bad[] = { "{\"config\":[]}", "{\"owners\":1}", "{\"nonsense\":1}" };
+	static const char *const bad[] = { "{\"config\":[]}", "{\"owners\":1}",
+		"{\"nonsense\":1}" };
 	AUTO_DOCS struct edit_docs docs = { { NULL } };
 	json_auto_t *bare = json("{\"versions\":{\"a\":\"prep\"},\"basedir\":\"/a\"}");
 	struct err e = ERR_INIT;
 
 	ok(edit_from_json(bare, &docs, &e) == 0 && docs.doc[EDIT_CONFIG] != NULL &&
-	    docs.doc[EDIT_DEPLOY_CONFIG] != NULL && docs.doc[EDIT_OWNERS] == NULL,
+		docs.doc[EDIT_DEPLOY_CONFIG] != NULL && docs.doc[EDIT_OWNERS] == NULL,
 	    "bare keys go to their documents");
 	for (size_t i = 0; i < MEM_COUNT(bad); i++) {
 		AUTO_DOCS struct edit_docs none = { { NULL } };
 		json_auto_t *wrong = json(bad[i]);
 
-		ok(edit_from_json(wrong, &none, &e) < 0 && e.class == ERR_DATA, "refused: %s", bad[i]);
+		ok(edit_from_json(wrong, &none, &e) < 0 && e.class == ERR_DATA, "refused: %s",
+		    bad[i]);
 	}
 }
 

@@ -154,7 +154,8 @@ log_to_journal(int file)
 
 	(void)dup2(file, STDERR_FILENO);
 	(void)fstat(STDERR_FILENO, &st);
-	(void)snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	(void)snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino);
 	(void)setenv("JOURNAL_STREAM", stream, 1);
 	log_set_verbose(1);
 	say_note();

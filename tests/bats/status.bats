@@ -1,0 +1,251 @@
+#!/usr/bin/env bats
+# pp status: intent and reality side by side, by the agents' own observe and plan.
+
+load helper
+load node
+
+setup() {
+	helper_setup
+	store_dir
+	export RUNIT=$BATS_TEST_TMPDIR/service RUNIT_STAGE=$BATS_TEST_TMPDIR/service-stage
+	mkdir "$RUNIT" "$RUNIT_STAGE"
+	WIDE=
+	cat >"$PP_CONF" <<-EOF
+		[preparer]
+		repo = $REPO_URL
+		[setlive]
+		runit = $RUNIT
+		runit-stage = $RUNIT_STAGE
+		[iptables]
+		config-dir = $BATS_TEST_TMPDIR/port_authority.d
+		cmd = true
+		[sudoers]
+		path = $BATS_TEST_TMPDIR/sudoers.d
+	EOF
+}
+
+teardown() {
+	helper_teardown
+	[ -z "$WIDE" ] || rm -rf "$WIDE"
+}
+
+converge() {
+	local agent
+
+	for agent in preparer setlive iptables sudoers; do
+		pp converge $agent 2>/dev/null || return
+	done
+}
+
+# The table without its first line; blanks run together.
+rows() {
+	tail -n +2 <<<"$output" | tr -s ' ' | sed 's/ $//'
+}
+
+# What jq makes of the JSON of slug.
+slug_json() {
+	pp status slug --format=json | jq -r ".apps[0] | $1"
+}
+
+@test "the table: what is intended, prepared, live, running, and in which state" {
+	repo_add slug abc123
+	repo_add slug def456
+	intent_slug >/dev/null
+	run -0 --separate-stderr pp status
+	[ "$stderr" = "" ]
+	[ "$(head -n 1 <<<"$output" | tr -s ' ')" = "APP CLUSTER INTENDED PREPARED LIVE RUNNING STATE REASON" ]
+	[ "$(rows)" = "slug demo abc123,def456* - - no pending preparer: it is to be ready" ]
+
+	pp converge preparer 2>/dev/null
+	run -0 pp status
+	[ "$(rows)" = "slug demo abc123,def456* abc123,def456 - no pending setlive: nothing is live yet" ]
+
+	runit_start
+	converge
+	run -0 pp status
+	[ "$(rows)" = "slug demo abc123,def456* abc123,def456 def456 yes converged" ]
+
+	sv -w 5 down "$RUNIT/slug"
+	run -0 pp status
+	[ "$(rows)" = "slug demo abc123,def456* abc123,def456 def456 no pending setlive: it is not running" ]
+	pp converge setlive 2>/dev/null
+
+	pp intent set slug versions.abc123=active ports=80 >/dev/null
+	run -0 pp status
+	[ "$(rows)" = "slug demo abc123*,def456 abc123,def456 def456 yes pending setlive: another version is live" ]
+}
+
+@test "json says the same, and what each agent makes of the app" {
+	repo_add slug abc123
+	repo_add slug def456
+	intent_slug >/dev/null
+	runit_start
+	converge
+	pp status --format=json | jq -S . >"$BATS_TEST_TMPDIR/json"
+	jq -S . >"$BATS_TEST_TMPDIR/want" <<-'EOF'
+		{"node": "node1", "apps": [{"app": "slug", "cluster": "demo",
+			"intended": {"abc123": "prep", "def456": "active"}, "active": "def456",
+			"prepared": ["abc123", "def456"], "live": "def456", "running": "yes",
+			"state": "converged", "reason": null,
+			"agents": {
+				"preparer": {"state": "converged", "reason": null},
+				"setlive": {"state": "converged", "reason": null},
+				"iptables": {"state": "converged", "reason": null},
+				"sudoers": {"state": "converged", "reason": null}}}]}
+	EOF
+	diff "$BATS_TEST_TMPDIR/want" "$BATS_TEST_TMPDIR/json"
+	pp intent set slug ports=80 >/dev/null
+	[ "$(slug_json '[.state, .reason, .agents.iptables.state, .agents.setlive.state] | join(" ")')" = \
+		"pending setlive: the service definition differs pending pending" ]
+}
+
+@test "waiting: the active version is not prepared" {
+	intent_slug abc123:active >/dev/null
+	store_put clusters/slug/demo/deploy_config "{\"basedir\": \"$BASEDIR\"}"
+	store_delete owners/slug
+	[ "$(slug_json '[.agents.setlive.state, .agents.setlive.reason] | join(" ")')" = \
+		"waiting abc123 not prepared, skipping" ]
+	# What there is to do speaks before what is waited for.
+	[ "$(slug_json .state)" = pending ]
+}
+
+@test "failed: what cannot be done, with the reason, and exit 1" {
+	repo_add slug abc123
+	intent_slug abc123:active >/dev/null
+	pp converge preparer 2>/dev/null
+	chmod 0644 "$BASEDIR/installs/slug_abc123/bin/launch"
+	run -1 pp status
+	[[ $(rows) == "slug demo abc123* abc123 - no failed setlive: $BASEDIR/installs/slug_abc123: bin/launch: launch is not executable"* ]]
+	[ "$(slug_json .state)" = failed ]
+}
+
+@test "held: what is in doubt, with the reason, and exit 1; the others are told all the same" {
+	repo_add slug abc123
+	repo_add other v1
+	intent_slug abc123:active >/dev/null
+	pp intent set other/demo versions=v1:prep basedir="$BATS_TEST_TMPDIR/other" ports=99 >/dev/null
+	pp intent assign other/demo node1 >/dev/null
+	pp converge preparer 2>/dev/null
+	pp converge iptables 2>/dev/null
+	store_put clusters/slug/demo/config '{"versions": {"a": "active", "b": "active"}}'
+	run -1 pp status
+	[[ $(rows) == *"slug demo - - - no held preparer: clusters/slug/demo/config: versions: both"* ]]
+
+	[[ $(rows) == "other demo v1 v1 - no converged"* ]]
+	# An app that may be gone.
+	store_delete nodes/node1/other
+	store_delete pp/store
+	run -1 pp status other
+	[[ $(rows) == "other - - - - no held preparer: "*"has no id (pp/store)"* ]]
+}
+
+@test "an app that is gone is shown for as long as something of it is left" {
+	repo_add slug abc123
+	intent_slug abc123:prep >/dev/null
+	pp converge iptables 2>/dev/null
+	store_delete nodes/node1/slug
+	run -0 pp status
+	[ "$(rows)" = "slug - - - - no pending iptables: the app is not assigned to this node any more" ]
+	pp converge iptables 2>/dev/null
+	run -0 pp status
+	[ "$(rows)" = "" ]
+}
+
+@test "apps, and clusters of them, are shown by name" {
+	intent_slug >/dev/null
+	pp intent set other/demo versions=v1:prep basedir="$BATS_TEST_TMPDIR/other" >/dev/null
+	pp intent assign other/demo node1 >/dev/null
+	run -0 pp status
+	[ "$(rows | wc -l)" -eq 2 ]
+	for name in slug slug/demo; do
+		run -0 pp status "$name"
+		[[ $(rows) == "slug demo "* ]]
+		[ "$(rows | wc -l)" -eq 1 ]
+	done
+	run -1 --separate-stderr pp status slug/other slu
+	[ "$(rows)" = "" ]
+	[[ $stderr == *slug/other*slu* ]]
+	run -0 pp status other slug
+	[ "$(rows | wc -l)" -eq 2 ]
+}
+
+@test "what status says is pending is what --dry-run would do, for each agent" {
+	repo_add slug abc123
+	repo_add slug def456
+	intent_slug >/dev/null
+	runit_start
+	agree() {
+		local agent state
+
+		for agent in preparer setlive iptables sudoers; do
+			state=$(slug_json ".agents.$agent.state")
+			run -0 pp converge $agent --dry-run
+			if [ "$state" = pending ]; then
+				[[ $output == *"$agent slug: would "*"($(slug_json ".agents.$agent.reason"))"* ]] ||
+					fail "$agent: $state but: $output"
+			elif [ "$state" = converged ]; then
+				[[ $output != *"slug: would"* ]] || fail "$agent: $state but: $output"
+			else
+				[[ $output == "$agent slug: $state: $(slug_json ".agents.$agent.reason")" ]] || fail "$agent: $state but: $output"
+			fi
+		done
+	}
+	agree
+	[ "$(slug_json .agents.setlive.state)" = waiting ]
+	pp converge preparer 2>/dev/null
+	agree
+	converge
+	agree
+	[ "$(slug_json .state)" = converged ]
+	pp intent set slug versions.abc123=active ports=80 users=xavier >/dev/null
+	agree
+}
+
+@test "status changes nothing, and needs no state directory" {
+	repo_add slug abc123
+	intent_slug abc123:active >/dev/null
+	before=$(snapshot "$HOME" "$REPO" "$RUNIT" "$RUNIT_STAGE" "${PP_STORE#dir:}")
+	run -0 pp status
+	run -0 pp status --format=json
+	[ "$(snapshot "$HOME" "$REPO" "$RUNIT" "$RUNIT_STAGE" "${PP_STORE#dir:}")" = "$before" ]
+	[ ! -e "$PP_STATE_DIR" ]
+	[ ! -e "$BASEDIR" ]
+	pp converge preparer 2>/dev/null
+	pp converge iptables 2>/dev/null
+	pp intent set slug ports=80 >/dev/null
+	store_delete owners/slug
+	all=("$HOME" "$REPO" "$RUNIT" "$RUNIT_STAGE" "${PP_STORE#dir:}" "$PP_STATE_DIR" "$BASEDIR" "$BATS_TEST_TMPDIR/port_authority.d")
+	before=$(snapshot "${all[@]}")
+	run -0 pp status
+	[ "$(snapshot "${all[@]}")" = "$before" ]
+}
+
+@test "status works for who may only look, and while an agent is at it" {
+	need_root
+	WIDE=$(mktemp -d /tmp/pp-wide.XXXXXX)
+	chmod 0755 "$WIDE"
+	BASEDIR=$WIDE/slug
+	export PP_STORE=dir:$WIDE/store PP_STATE_DIR=$WIDE/state
+	mkdir "$WIDE/store"
+	repo_add slug abc123
+	repo_add slug def456
+	intent_slug >/dev/null
+	pp converge preparer 2>/dev/null
+	cp "$PP" "$WIDE/pp"
+	mkdir -p "$WIDE/state/lock"
+	exec 8>>"$WIDE/state/lock/setlive@node1"
+	flock -n 8
+	run -0 --separate-stderr setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		env PP_CONF=/nonexistent "$WIDE/pp" status
+	exec 8>&-
+	[ "$(rows)" = "slug demo abc123,def456* abc123,def456 - no pending setlive: nothing is live yet" ]
+}
+
+@test "a store that is not there is exit 69, a format that is none is exit 64" {
+	run -64 --separate-stderr pp status --format=xml
+	[ "$stderr" = "pp status: --format=xml: write table or json" ]
+	rm -r "${PP_STORE#dir:}"
+	run -69 --separate-stderr pp status
+	[[ $stderr == "pp status: dir:"* ]]
+	[ "$output" = "" ]
+}
