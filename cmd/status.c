@@ -145,23 +145,40 @@ intended_versions(const struct row *row)
 	return row->app->certainty == INTENT_STATED ? row->app->nversions : 0;
 }
 
-/* The rules that are in force for an app, with what has come through them. */
+/* The rules that are in force for an app; *n of them. A file that somebody edited is none. */
+static const struct fw_rule *
+rules_of(const struct pass *p, const struct intent_app *app, size_t *n)
+{
+	const struct fw_rule *rules;
+
+	*n = 0;
+	if (p->firewall == NULL)
+		return NULL;
+	rules = fw_rules_of(&p->firewall->found, app->name, n);
+	if (*n > 0 && rules[0].first == 0)
+		*n = 0;
+	return rules;
+}
+
+/* With what has come through them, where that is counted. */
 static json_t *
 open_ports(const struct pass *p, const struct intent_app *app)
 {
 	json_t *list = json_array();
-	size_t n = 0;
-	const struct fw_rule *rules =
-	    p->firewall != NULL ? fw_rules_of(&p->firewall->found, app->name, &n) : NULL;
+	size_t n;
+	const struct fw_rule *rules = rules_of(p, app, &n);
 
 	for (size_t i = 0; i < n; i++) {
 		char ports[16];
+		json_t *port =
+		    json_pack("{s:s,s:s,s:s?}", "port", fw_rule_ports(&rules[i], '-', ports),
+			"protocol", fw_proto_name(rules[i].proto), "from", rules[i].from);
 
-		(void)json_array_append_new(list,
-		    json_pack("{s:s,s:s,s:s?,s:I,s:I}", "port",
-			fw_rule_ports(&rules[i], '-', ports), "protocol",
-			fw_proto_name(rules[i].proto), "from", rules[i].from, "packets",
-			(json_int_t)rules[i].packets, "bytes", (json_int_t)rules[i].bytes));
+		if (p->firewall->ops->counts)
+			(void)json_object_update_new(port,
+			    json_pack("{s:I,s:I}", "packets", (json_int_t)rules[i].packets, "bytes",
+				(json_int_t)rules[i].bytes));
+		(void)json_array_append_new(list, port);
 	}
 	return list;
 }
@@ -254,18 +271,19 @@ print_table(const struct rows *rows)
 static void
 print_ports(const struct pass *p, const struct rows *rows)
 {
-	for (size_t i = 0; p->firewall != NULL && i < rows->n; i++) {
+	for (size_t i = 0; i < rows->n; i++) {
 		size_t n;
-		const struct fw_rule *rules =
-		    fw_rules_of(&p->firewall->found, rows->v[i].app->name, &n);
+		const struct fw_rule *rules = rules_of(p, rows->v[i].app, &n);
 
 		for (size_t k = 0; k < n; k++) {
 			char ports[16];
 
-			printf("%s: open %s/%s%s%s, %llu packets\n", rules[k].app,
+			printf("%s: open %s/%s%s%s", rules[k].app,
 			    fw_rule_ports(&rules[k], '-', ports), fw_proto_name(rules[k].proto),
-			    rules[k].from ? " from " : "", rules[k].from ? rules[k].from : "",
-			    (unsigned long long)rules[k].packets);
+			    rules[k].from ? " from " : "", rules[k].from ? rules[k].from : "");
+			if (p->firewall->ops->counts)
+				printf(", %llu packets", (unsigned long long)rules[k].packets);
+			printf("\n");
 		}
 	}
 }

@@ -47,6 +47,7 @@ struct firewall {
 struct firewall_ops {
 	const char *name;
 	const char *refreshing; /* the log's words when it writes */
+	int counts;             /* it counts what comes through each rule */
 	int (*look)(struct firewall *, struct err *);
 	int (*check)(const struct firewall *, const struct intent_app *, struct err *);
 	char *(*describe)(const struct firewall *, const struct fw_rules *wanted);

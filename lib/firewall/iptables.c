@@ -273,6 +273,7 @@ write_rules(struct firewall *f, const struct fw_rules *wanted, struct err *e)
 const struct firewall_ops firewall_iptables = {
 	.name = "iptables",
 	.refreshing = "applying the iptables rules",
+	.counts = 1,
 	.look = look,
 	.check = check,
 	.describe = describe,

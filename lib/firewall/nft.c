@@ -191,6 +191,7 @@ write_rules(struct firewall *f, const struct fw_rules *wanted, struct err *e)
 const struct firewall_ops firewall_nft = {
 	.name = "nft",
 	.refreshing = "applying the nftables ruleset",
+	.counts = 1,
 	.look = nft_look,
 	.check = check,
 	.describe = describe,

@@ -86,6 +86,8 @@ slug_json() {
 		{"node": "node1", "apps": [{"app": "slug", "cluster": "demo",
 			"intended": {"abc123": "prep", "def456": "active"}, "active": "def456",
 			"prepared": ["abc123", "def456"], "live": "def456", "running": "yes",
+			"ports": [{"port": "1212", "protocol": "tcp", "from": null},
+				{"port": "1231", "protocol": "tcp", "from": null}],
 			"state": "converged", "reason": null,
 			"agents": {
 				"preparer": {"state": "converged", "reason": null},
