@@ -91,7 +91,7 @@ names_of_agents() {
 		for option in $(options_of converge "$agent" | grep '^--'); do
 			name=${option#--}
 			case $name in
-			app | dry-run | help)
+			app | dry-run | help | yes)
 				grep -q -e "Fl -$name" "$TOP/man/pp.conf.5" || fail "$name is not said to be a flag only"
 				continue
 				;;
