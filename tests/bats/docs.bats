@@ -101,7 +101,7 @@ names_of_agents() {
 			grep -E -q "^\.It Ev .*$variable( |\$)" "$TOP/man/pp.conf.5" || fail "$variable is not there"
 		done
 		own=$(options_of converge "$agent" | grep -v -x -F -e "$(options_of converge)" |
-			grep -v -x -e --yes | sed 's/^--//')
+			grep -v -x -e --yes -e -y | sed 's/^--//')
 		[ -n "$own" ]
 		for name in $own; do
 			sed -n "/^\.Ss The section $agent\$/,/^\.Ss/p" "$TOP/man/pp.conf.5" | grep -q "^\.It Ic $name\$" ||
