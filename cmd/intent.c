@@ -45,7 +45,7 @@ static const struct setting intent_settings[] = {
 static void
 print_json(const json_t *value)
 {
-	AUTO_FREE char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_INDENT(2) | JSON_SORT_KEYS);
+	AUTO_FREE char *text = edit_dump(value, JSON_INDENT(2) | JSON_SORT_KEYS);
 
 	printf("%s\n", text ? text : "null");
 }

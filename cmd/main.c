@@ -79,6 +79,11 @@ cmd_help(int argc, char **argv)
 
 	if (cmd != NULL && cmd->run != cmd_help)
 		return cmd->run(2, args);
+	if (argc > 1 && cmd == NULL) {
+		(void)fprintf(stderr, "pp help: no such command: %s; pp help lists them\n",
+		    argv[1]);
+		return EX_USAGE;
+	}
 	print_commands(stdout);
 	return 0;
 }

@@ -30,11 +30,13 @@ struct seen_installs {
 
 /** setlive's slice: what is live, what runs, and whether it is as intended. */
 struct seen_live {
-	char *current, *last;            /* what the links point at; NULL: none */
-	int prepared;                    /* the active version's install is there */
-	int launches;                    /* and it has a bin/launch */
-	struct strv wanted;              /* the services it is to have */
-	struct strv present;             /* the services that pp has defined for the app */
+	char *current, *last;  /* what the links point at; NULL: none */
+	int prepared;          /* the active version's install is there */
+	int launches;          /* and it has a bin/launch */
+	struct strv wanted;    /* the services it is to have */
+	struct strv present;   /* the services that pp has defined for the app */
+	struct strv elsewhere; /* those under another supervisor than it is to be */
+	const struct supervisor_ops *elsewhere_ops;
 	int defined;                     /* the definitions of `wanted` are as they should be */
 	int same_config;                 /* user_config.json is as intended */
 	enum service_state wanted_state; /* the least of the wanted services' */
@@ -135,7 +137,7 @@ struct pass {
 	char *state_path;
 	const struct strv *only; /* apps of --app; empty: all */
 	struct intent_node intent;
-	struct seen *seen;   /* parallel to intent.apps */
+	struct seen *seen;         /* parallel to intent.apps */
 	struct firewall *firewall; /* iptables: as it was found */
 	int firewall_known;        /* pp remembers to have written it */
 	int firewall_mode_changed; /* in another mode than now */

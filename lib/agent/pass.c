@@ -159,6 +159,7 @@ seen_release(struct seen *s)
 	free(s->live.last);
 	strv_release(&s->live.wanted);
 	strv_release(&s->live.present);
+	strv_release(&s->live.elsewhere);
 	free(s->live.supervisor.scan);
 	free(s->live.supervisor.stage);
 	free(s->live.supervisor.config);

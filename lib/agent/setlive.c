@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "lib/agent/agent.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/fs/file.h"
+#include "lib/intent/edit.h"
 
 static const struct setting settings[] = {
 	{ "runit", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR", "the directory runsvdir watches" },
@@ -25,15 +27,21 @@ static const struct setting settings[] = {
 
 /* ---- observe ---- */
 
+/* The one that is stated, else the one this run was told, else the one its options imply. */
+static const char *
+supervisor_name(const struct pass *p, const char *stated)
+{
+	const char *given = settings_text(p->settings, "supervisor");
+
+	if (stated != NULL || given != NULL)
+		return stated != NULL ? stated : given;
+	return settings_text(p->settings, "config") != NULL ? "servicebuilder" : "runit";
+}
+
 static int
 choose_supervisor(const struct pass *p, const char *stated, struct supervisor *s, struct err *e)
 {
-	const char *config = settings_text(p->settings, "config");
-	const char *given = settings_text(p->settings, "supervisor");
-	const char *name = stated != NULL ? stated :
-	    given != NULL                 ? given :
-	    config != NULL                ? "servicebuilder" :
-					    "runit";
+	const char *name = supervisor_name(p, stated);
 
 	s->ops = supervisor_find(name);
 	if (s->ops == NULL)
@@ -55,17 +63,24 @@ supervisor_release(struct supervisor *s)
 	*s = (struct supervisor){ 0 };
 }
 
-/* Is this backend the default here, or stated by an app of this node? */
+/* Is this another backend than the one that the app is to be under? */
 static int
-is_in_use(const struct pass *p, const struct supervisor_ops *ops, const struct supervisor *standard)
+is_elsewhere(const struct pass *p, const struct intent_app *app, const struct supervisor *s)
 {
-	if (standard->ops == ops)
-		return 1;
-	for (size_t i = 0; i < p->intent.napps; i++)
-		if (p->intent.apps[i].supervisor != NULL &&
-		    strcmp(p->intent.apps[i].supervisor, ops->name) == 0)
-			return 1;
-	return 0;
+	return app->certainty == INTENT_STATED &&
+	    strcmp(supervisor_name(p, app->supervisor), s->ops->name) != 0;
+}
+
+static void
+take_service(struct seen_live *seen, int elsewhere, const struct supervisor_ops *ops,
+    const char *service)
+{
+	struct strv *list = elsewhere ? &seen->elsewhere : &seen->present;
+
+	if (!strv_has(list, service))
+		strv_add(list, xstrdup(service));
+	if (elsewhere)
+		seen->elsewhere_ops = ops;
 }
 
 /* Note which app has which services; one whose intent says nothing has them under this backend. */
@@ -88,8 +103,7 @@ take_services(struct pass *p, const struct supervisor *s, const struct service_l
 		if (app == NULL)
 			continue;
 		seen = &p->seen[app - p->intent.apps].live;
-		if (!strv_has(&seen->present, services->items[i]))
-			strv_add(&seen->present, xstrdup(services->items[i]));
+		take_service(seen, is_elsewhere(p, app, s), s->ops, services->items[i]);
 		seen->any_enabled |= supervisor_enabled(s, services->items[i]);
 		if (app->certainty != INTENT_STATED && seen->supervisor.ops == NULL &&
 		    choose_supervisor(p, s->ops->name, &seen->supervisor, e) < 0)
@@ -113,29 +127,22 @@ observe_backend(struct pass *p, const struct supervisor_ops *ops, struct err *e)
 	return r;
 }
 
-/* What pp has defined on this node, under each backend that is in use here. */
+/* What pp has defined on this node, under either backend: an app may have been under the other. */
 static int
 observe_present(struct pass *p, struct err *e)
 {
-	static const struct supervisor_ops *const all[] = { &supervisor_runit,
-		&supervisor_servicebuilder };
-	struct supervisor standard = { 0 };
-	int r = choose_supervisor(p, NULL, &standard, e);
-
-	for (size_t i = 0; r == 0 && i < MEM_COUNT(all); i++)
-		if (is_in_use(p, all[i], &standard))
-			r = observe_backend(p, all[i], e);
-	supervisor_release(&standard);
-	return r;
+	if (observe_backend(p, &supervisor_runit, e) < 0)
+		return -1;
+	return observe_backend(p, &supervisor_servicebuilder, e);
 }
 
 /* user_config as it is put on the node: what the app asked for, or an empty object. */
 static char *
 render_user_config(const struct intent_app *app)
 {
-	AUTO_FREE char *text = app->user_config == NULL ?
-	    xstrdup("{}") :
-	    json_dumps(app->user_config, JSON_INDENT(2) | JSON_SORT_KEYS);
+	/* Not indented: that would let a document that is deep grow a thousandfold. */
+	AUTO_FREE char *text =
+	    app->user_config == NULL ? xstrdup("{}") : edit_dump(app->user_config, JSON_SORT_KEYS);
 
 	return xasprintf("%s\n", text);
 }
@@ -249,7 +256,7 @@ observe_definition(const struct pass *p, const struct intent_app *app, struct se
 	struct service_spec spec = spec_of(p, app, seen);
 	int same;
 
-	if (!seen->launches)
+	if (!seen->launches || seen->elsewhere.n > 0)
 		return 0;
 	same = supervisor_same(&seen->supervisor, &spec, e);
 	seen->defined = same == 1;
@@ -279,43 +286,59 @@ observe_app(const struct pass *p, const struct intent_app *app, struct seen_live
 	return observe_definition(p, app, seen, e);
 }
 
-/* All services of all apps, so that one sv can be asked. */
+/* Every service that the app has or is to have: what runs under such a name is the app's. */
+static void
+list_services(const struct seen_live *seen, struct strv *services)
+{
+	const struct strv *lists[] = { &seen->present, &seen->elsewhere, &seen->wanted };
+
+	for (size_t l = 0; l < MEM_COUNT(lists); l++)
+		for (size_t i = 0; i < lists[l]->n; i++)
+			if (!strv_has(services, lists[l]->items[i]))
+				strv_add(services, xstrdup(lists[l]->items[i]));
+}
+
+static void
+take_states(struct seen_live *seen, const struct strv *services, const enum service_state *states)
+{
+	seen->wanted_state = seen->wanted.n > 0 ? SERVICE_UP : SERVICE_ABSENT;
+	for (size_t i = 0; i < services->n; i++) {
+		seen->any_up |= states[i] == SERVICE_UP;
+		if (strv_has(&seen->wanted, services->items[i]) && states[i] < seen->wanted_state)
+			seen->wanted_state = states[i];
+	}
+}
+
+/* All services of all apps at once, so that one sv can be asked. */
 static int
 observe_states(struct pass *p, struct err *e)
 {
-	AUTO_STRV struct strv services = { 0 };
+	AUTO_STRV struct strv all = { 0 };
 	AUTO_FREE enum service_state *states = NULL;
 	struct supervisor s = { 0 };
 	size_t at = 0;
-	int r = 0;
+	int r;
 
 	for (size_t i = 0; i < p->intent.napps; i++) {
-		const struct seen_live *seen = &p->seen[i].live;
+		AUTO_STRV struct strv own = { 0 };
 
-		for (size_t k = 0; k < seen->present.n; k++)
-			strv_add(&services, xstrdup(seen->present.items[k]));
+		list_services(&p->seen[i].live, &own);
+		for (size_t k = 0; k < own.n; k++)
+			strv_add(&all, xstrdup(own.items[k]));
 	}
-	if (services.n == 0)
+	if (all.n == 0)
 		return 0;
-	states = xcalloc(services.n, sizeof *states);
-	if (choose_supervisor(p, NULL, &s, e) < 0 || sv_status(&s, &services, states, e) < 0)
-		r = -1;
+	states = xcalloc(all.n, sizeof *states);
+	r = choose_supervisor(p, NULL, &s, e);
+	if (r == 0)
+		r = sv_status(&s, &all, states, e);
 	supervisor_release(&s);
 	for (size_t i = 0; r == 0 && i < p->intent.napps; i++) {
-		struct seen_live *seen = &p->seen[i].live;
-		size_t up = 0;
+		AUTO_STRV struct strv own = { 0 };
 
-		seen->wanted_state = SERVICE_UP;
-		for (size_t k = 0; k < seen->present.n; k++, at++) {
-			seen->any_up |= states[at] == SERVICE_UP;
-			if (!strv_has(&seen->wanted, seen->present.items[k]))
-				continue;
-			up++;
-			if (states[at] < seen->wanted_state)
-				seen->wanted_state = states[at];
-		}
-		if (up < seen->wanted.n || up == 0)
-			seen->wanted_state = SERVICE_ABSENT;
+		list_services(&p->seen[i].live, &own);
+		take_states(&p->seen[i].live, &own, states + at);
+		at += own.n;
 	}
 	return r;
 }
@@ -353,7 +376,7 @@ plan_gone(const struct seen_live *seen, struct app_plan *plan)
 
 	if (seen->present.n == 0)
 		return;
-	plan_step(plan, LIVE_STOP, NULL, why, "stop its services");
+	plan_step(plan, LIVE_RETIRE, NULL, why, "stop its services");
 	plan_step(plan, LIVE_REMOVE, NULL, why, "remove its service definitions");
 }
 
@@ -374,6 +397,8 @@ why_restart(const char *target, const struct seen_live *seen)
 		return "nothing is live yet";
 	if (strcmp(seen->current, target) != 0)
 		return "another version is live";
+	if (seen->elsewhere.n > 0)
+		return "it is under another supervisor";
 	if (has_unwanted(seen))
 		return "it has services that it should not have";
 	if (seen->launches && !seen->defined)
@@ -415,7 +440,7 @@ setlive_plan_app(const struct intent_app *app, const struct seen_live *seen, str
 		return;
 	}
 	plan_step(plan, LIVE_STOP, NULL, why, "stop its services");
-	if (has_unwanted(seen))
+	if (has_unwanted(seen) || seen->elsewhere.n > 0)
 		plan_step(plan, LIVE_REMOVE, NULL, why, "remove unwanted service definitions");
 	if (seen->launches)
 		plan_step(plan, LIVE_DEFINE, NULL, why, "write its service definition");
@@ -436,40 +461,89 @@ plan(const struct pass *p, struct plan *plan)
 
 /* ---- apply ---- */
 
+/* Whatever can fail for want of room or permission fails here, where nothing is stopped yet. */
+static int
+rehearse(const struct pass *p, const struct intent_app *app, const struct seen_live *seen,
+    struct err *e)
+{
+	struct service_spec spec = spec_of(p, app, seen);
+	AUTO_FREE char *text = render_user_config(app);
+	struct file_attr attr = user_config_attr(&seen->user);
+	AUTO_CLOSE int base = -1, dir = -1;
+
+	if (seen->launches && supervisor_rehearse(&seen->supervisor, &spec, e) < 0)
+		return -1;
+	if (seen->same_config)
+		return 0;
+	base = dir_open(app->basedir, e);
+	if (base >= 0)
+		dir = dir_make_at(base, "config", 0755, e);
+	if (dir < 0 || file_rehearse(dir, "user_config.json", text, strlen(text), &attr, e) < 0)
+		return err_wrap(e, "%s", app->basedir);
+	return 0;
+}
+
+/* A step failed after the stop: let run again what ran before. */
+static void
+restore_services(const struct seen_live *seen)
+{
+	AUTO_STRV struct strv services = { 0 };
+
+	list_services(seen, &services);
+	for (size_t i = 0; seen->any_up && i < services.n; i++)
+		sv_restore(&seen->supervisor, services.items[i]);
+}
+
 static int
 stop_services(const struct intent_app *app, const struct seen_live *seen, int retire, struct err *e)
 {
 	int64_t timeout =
 	    app->certainty == INTENT_STATED ? app->stop_timeout_ms : INTENT_STOP_TIMEOUT_MS;
-	struct err ignored = ERR_INIT;
+	AUTO_STRV struct strv services = { 0 };
 
+	list_services(seen, &services);
+	if (seen->any_up && clock_bound_ms(timeout) < timeout)
+		return err_set(e, ERR_FAIL,
+		    "not stopped: stopping may take %lld s, and the time of "
+		    "--timeout is up before",
+		    (long long)(timeout / 1000));
 	log_change("%s: Stopping", app->name);
-	for (size_t i = 0; i < seen->present.n; i++) {
-		const char *service = seen->present.items[i];
+	for (size_t i = 0; i < services.n; i++) {
+		const char *service = services.items[i];
 
-		if (retire && seen->supervisor.ops->disable(&seen->supervisor, service, e) < 0)
+		if (retire && supervisor_keep_down(&seen->supervisor, service, e) < 0)
 			return -1;
 		if (sv_stop(&seen->supervisor, service, timeout, e) == 0)
 			continue;
 		/* They are to run on as they did; only what nobody wants stays stopped. */
-		for (size_t k = 0; app->certainty == INTENT_STATED && !retire && k < i; k++)
-			(void)sv_start(&seen->supervisor, seen->present.items[k],
-			    app->start_timeout_ms, &ignored);
+		if (app->certainty == INTENT_STATED && !retire)
+			restore_services(seen);
 		return err_wrap(e, "Could not stop %s", service);
 	}
 	return 0;
 }
 
 static int
-remove_services(const struct intent_app *app, const struct seen_live *seen, struct err *e)
+remove_services(const struct pass *p, const struct intent_app *app, const struct seen_live *seen,
+    struct err *e)
 {
 	AUTO_STRV struct strv unwanted = { 0 };
+	struct supervisor other = { 0 };
+	int r = 0;
 
 	for (size_t i = 0; i < seen->present.n; i++)
 		if (!strv_has(&seen->wanted, seen->present.items[i]))
 			strv_add(&unwanted, xstrdup(seen->present.items[i]));
 	log_change("%s: Removing service", app->name);
-	return supervisor_remove(&seen->supervisor, app->name, &unwanted, e);
+	if (seen->elsewhere.n > 0) {
+		r = choose_supervisor(p, seen->elsewhere_ops->name, &other, e);
+		if (r == 0)
+			r = supervisor_remove(&other, app->name, &seen->elsewhere, e);
+		supervisor_release(&other);
+	}
+	return r < 0 || unwanted.n == 0 ?
+	    r :
+	    supervisor_remove(&seen->supervisor, app->name, &unwanted, e);
 }
 
 static int
@@ -528,17 +602,19 @@ start_services(const struct intent_app *app, const struct seen_live *seen, struc
 }
 
 static int
-apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct err *e)
+carry_out(const struct pass *p, const struct app_plan *ap, const struct step *step, struct err *e)
 {
 	const struct seen_live *seen = &ap->seen->live;
 
 	switch ((enum setlive_step)step->kind) {
 	case LIVE_STOP:
+		if (rehearse(p, ap->app, seen, e) < 0)
+			return -1;
 		return stop_services(ap->app, seen, 0, e);
 	case LIVE_RETIRE:
 		return stop_services(ap->app, seen, 1, e);
 	case LIVE_REMOVE:
-		return remove_services(ap->app, seen, e);
+		return remove_services(p, ap->app, seen, e);
 	case LIVE_DEFINE:
 		return define_services(p, ap->app, seen, e);
 	case LIVE_CONFIG:
@@ -549,6 +625,19 @@ apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct
 		return start_services(ap->app, seen, e);
 	}
 	return err_set(e, ERR_FAIL, "unknown step %d", step->kind);
+}
+
+static int
+apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct err *e)
+{
+	int between = step->kind == LIVE_REMOVE || step->kind == LIVE_DEFINE ||
+	    step->kind == LIVE_CONFIG || step->kind == LIVE_LINK;
+
+	if (carry_out(p, ap, step, e) == 0)
+		return 0;
+	if (between && ap->app->certainty == INTENT_STATED)
+		restore_services(&ap->seen->live);
+	return -1;
 }
 
 const struct agent agent_setlive = {

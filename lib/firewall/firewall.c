@@ -111,27 +111,12 @@ firewall_is_listening(const struct strv *ports)
 	    is_listening_in("/proc/self/net/tcp6", ports);
 }
 
-/* Its lines as one: what went wrong first, then the rule it points at, not the marks below it. */
-static void
-join_words(const char *output, struct buf *words)
-{
-	AUTO_STRV struct strv lines = { 0 };
-
-	strv_split(&lines, output, '\n');
-	for (size_t i = 0; i < lines.n && words->n < 1000; i++) {
-		const char *line = lines.items[i] + strspn(lines.items[i], " \t");
-
-		if (line[0] == '\0' || strspn(line, "^~ \t") == strlen(line))
-			continue;
-		buf_printf(words, "%s%.400s", words->n ? ": " : "", line);
-	}
-}
-
 int
 firewall_feed(const char *const *argv, const char *text, struct err *e)
 {
 	AUTO_CLOSE int fd = memfd_create("ruleset", MFD_CLOEXEC);
-	AUTO_BUF struct buf output = { 0 }, words = { 0 };
+	AUTO_BUF struct buf output = { 0 };
+	AUTO_FREE char *words = NULL;
 	struct run run = { .argv = argv };
 	int status;
 
@@ -142,7 +127,7 @@ firewall_feed(const char *const *argv, const char *text, struct err *e)
 	status = run_program(&run, &output, e);
 	if (status <= 0)
 		return status;
-	join_words(output.data, &words);
+	words = run_words(output.data);
 	return err_set(e, ERR_FAIL, "%s refused the rules, the old ones stay: %s", argv[0],
-	    words.n ? words.data : "it says nothing");
+	    words[0] ? words : "it says nothing");
 }

@@ -93,6 +93,17 @@ file_stage(int dir, const char *name, const void *data, size_t n, const struct f
 }
 
 int
+file_rehearse(int dir, const char *name, const void *data, size_t n, const struct file_attr *attr,
+    struct err *e)
+{
+	AUTO_FREE char *tmp = NULL;
+
+	if (file_stage(dir, name, data, n, attr, &tmp, e) < 0)
+		return -1;
+	return unlinkat(dir, tmp, 0) < 0 ? err_sys(e, "remove %s", tmp) : 0;
+}
+
+int
 file_publish(int dir, const char *tmp, const char *name, struct err *e)
 {
 	if (renameat(dir, tmp, dir, name) < 0) {

@@ -36,6 +36,10 @@ int file_read(int dir, const char *name, size_t max, struct buf *out, struct err
 int file_stage(int dir, const char *name, const void *data, size_t n, const struct file_attr *attr,
     char **tmp, struct err *e);
 
+/** Could file_write() do this? Effect: none that lasts. Returns: 0; -1 with *e set. */
+int file_rehearse(int dir, const char *name, const void *data, size_t n,
+    const struct file_attr *attr, struct err *e);
+
 /** Rename a staged `tmp` to `name` and fsync the directory. */
 int file_publish(int dir, const char *tmp, const char *name, struct err *e);
 

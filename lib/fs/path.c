@@ -24,7 +24,9 @@ path_is_name(const char *s)
 /* Neither these nor anything below them. */
 static const char *const system_trees[] = { "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32",
 	"/lib64", "/libx32", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/include", "/usr/lib",
-	"/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/sbin", "/usr/share" };
+	"/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/bin", "/usr/local/sbin",
+	"/usr/sbin", "/usr/share", "/root/.ssh", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/pp",
+	"/var/spool" };
 
 /* Not these, but what lies below them. */
 static const char *const system_dirs[] = { "/", "/home", "/media", "/mnt", "/opt", "/root", "/run",

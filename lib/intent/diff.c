@@ -55,7 +55,7 @@ edit_show(const json_t *value)
 		return xstrdup(json_string_value(value));
 	if (json_is_array(value) && (list = show_list(value)) != NULL)
 		return list;
-	return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+	return edit_dump(value, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
 /* Lists that set takes in their short form. */
@@ -83,7 +83,7 @@ edit_show_leaf(const struct edit_leaf *leaf)
 	if (text == NULL && sign[0] == '=')
 		text = edit_show(leaf->value);
 	if (text == NULL)
-		text = json_dumps(leaf->value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+		text = edit_dump(leaf->value, JSON_COMPACT | JSON_SORT_KEYS);
 	return xasprintf("%s%s%s", leaf->path, sign, text);
 }
 

@@ -9,6 +9,7 @@
 #include "lib/fs/path.h"
 #include "lib/intent/intent.h"
 
+#define SHORT_REAL 15 /* digits that any decimal number of so many survives */
 #define RENDER_FLAGS (JSON_INDENT(2) | JSON_SORT_KEYS)
 
 /* How the text after "key=" becomes JSON. */
@@ -415,9 +416,21 @@ edit_from_json(const json_t *json, struct edit_docs *docs, struct err *e)
 }
 
 char *
+edit_dump(const json_t *value, size_t flags)
+{
+	char *text = json_dumps(value, flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(SHORT_REAL));
+	json_auto_t *again = json_loads(text ? text : "", JSON_DECODE_ANY, NULL);
+
+	if (text != NULL && json_equal(again, value))
+		return text;
+	free(text);
+	return json_dumps(value, flags | JSON_ENCODE_ANY);
+}
+
+char *
 edit_render(const json_t *doc)
 {
-	AUTO_FREE char *text = json_dumps(doc, RENDER_FLAGS);
+	AUTO_FREE char *text = edit_dump(doc, RENDER_FLAGS);
 
 	return xasprintf("%s\n", text ? text : "{}");
 }

@@ -84,6 +84,11 @@ char *edit_show(const json_t *value);
 /** A leaf in the form that edit_apply() takes: "min_nodes=2", "user_config.x:=[1]". Caller frees. */
 char *edit_show_leaf(const struct edit_leaf *leaf);
 
+/**
+ * json_dumps(), with each number as short as it can be told from others. Owns: the caller frees.
+ */
+char *edit_dump(const json_t *value, size_t flags);
+
 /** A document as it is stored: sorted keys, indented, a newline at the end. Caller frees. */
 char *edit_render(const json_t *doc);
 

@@ -194,6 +194,25 @@ judge_store(struct store *s, struct state *state, struct intent_node *intent, st
 	return 0;
 }
 
+/* Two apps in one basedir would take turns in what is current: neither is touched. */
+static void
+check_basedir(struct intent_node *intent, size_t at)
+{
+	struct intent_app *app = &intent->apps[at];
+
+	for (size_t i = 0; app->basedir != NULL && i < at; i++) {
+		struct intent_app *other = &intent->apps[i];
+		AUTO_FREE char *reason = NULL;
+
+		if (other->basedir == NULL || strcmp(app->basedir, other->basedir) != 0)
+			continue;
+		reason = xasprintf("basedir %s is that of both %s and %s; give each its own",
+		    app->basedir, other->name, app->name);
+		mark_unreadable(app, reason);
+		mark_unreadable(other, reason);
+	}
+}
+
 static int
 read_documents(struct store *s, int what, struct intent_node *intent, struct err *e)
 {
@@ -209,6 +228,7 @@ read_documents(struct store *s, int what, struct intent_node *intent, struct err
 		return err_set(e, ERR_STORE, "%s became another store while it was read", s->url);
 	for (size_t i = 0; i < intent->napps; i++) {
 		take_app(s, &items, &intent->apps[i]);
+		check_basedir(intent, i);
 		if (what & INTENT_OWNERS)
 			take_app_owners(s, &items, &intent->apps[i], intent->doubt);
 	}

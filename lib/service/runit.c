@@ -19,9 +19,7 @@
 
 #define MARK "# Written by pp for "
 #define MARK_DIRECT "# Written by pp direct for "
-#define RUN_MAX 65536
-#define EXIT_WAIT_MS 10000 /* for runsv to end */
-#define EXIT_POLL_MS 20
+#define HEAD_MAX 1024 /* bytes of a run script that tell whose it is */
 
 static const struct file_attr script = { 0755, FILE_KEEP, FILE_KEEP };
 static const char log_run[] = "#!/bin/sh\nexec svlogd -tt ./main\n";
@@ -50,22 +48,24 @@ render_run(const struct service_spec *spec, const char *service)
 	return mem_take(&out.data);
 }
 
-/*
- * For which app pp wrote this service's run, and whether without a store; NULL, *e clear, where it is
- * not pp's.
- */
+/* For which app pp wrote this service's run, and whether without a store; NULL where it is not pp's. */
 static char *
-owner_of(int stage, const char *service, int *direct, struct err *e)
+owner_of(int stage, const char *service, int *direct)
 {
 	AUTO_FREE char *path = xasprintf("%s/run", service);
-	AUTO_BUF struct buf text = { 0 };
+	AUTO_CLOSE int fd = -1;
+	char text[HEAD_MAX + 1] = "";
 	const char *line;
 	struct stat st;
 
-	if (fstatat(stage, service, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
-	    file_read(stage, path, RUN_MAX, &text, e) != 0)
+	/* Whatever else is there is somebody else's: a link, a program, something not for our eyes. */
+	if (fstatat(stage, service, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
 		return NULL;
-	line = strchr(text.data, '\n');
+	fd = openat(stage, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    pread(fd, text, HEAD_MAX, 0) < 0)
+		return NULL;
+	line = strchr(text, '\n');
 	if (line == NULL)
 		return NULL;
 	line++;
@@ -98,16 +98,11 @@ runit_list(const struct supervisor *s, struct service_list *list, struct err *e)
 	if (dir_list(stage, &names, e) < 0)
 		return err_wrap(e, "%s", s->stage);
 	for (size_t i = 0; i < names.n; i++) {
-		struct err why = ERR_INIT;
 		int direct = 0;
-		char *app = names.items[i][0] == '.' ?
-		    NULL :
-		    owner_of(stage, names.items[i], &direct, &why);
+		char *app = NULL;
 
-		if (why.class != ERR_NONE) {
-			*e = why;
-			return err_wrap(e, "%s/%s", s->stage, names.items[i]);
-		}
+		if (names.items[i][0] != '.')
+			app = owner_of(stage, names.items[i], &direct);
 		if (app == NULL)
 			continue;
 		strv_add(&list->services, xstrdup(names.items[i]));
@@ -122,7 +117,6 @@ static int
 check_not_foreign(const struct supervisor *s, int stage, const char *app, const char *service,
     struct err *e)
 {
-	struct err why = ERR_INIT;
 	int direct;
 	struct stat st, run;
 	AUTO_FREE char *owner = NULL, *path = xasprintf("%s/run", service);
@@ -133,32 +127,11 @@ check_not_foreign(const struct supervisor *s, int stage, const char *app, const 
 	if (S_ISDIR(st.st_mode) && fstatat(stage, path, &run, AT_SYMLINK_NOFOLLOW) < 0 &&
 	    errno == ENOENT)
 		return 0;
-	owner = owner_of(stage, service, &direct, &why);
+	owner = owner_of(stage, service, &direct);
 	if (owner == NULL || strcmp(owner, app) != 0)
 		return err_set(e, ERR_FAIL,
 		    "%s/%s is in the way: pp did not make it for %s; move it away", s->stage,
 		    service, app);
-	return 0;
-}
-
-/* The link that runsvdir sees is made last; what is there instead by then is somebody else's. */
-static int
-check_scan(const struct supervisor *s, const char *service, struct err *e)
-{
-	AUTO_FREE char *path = xasprintf("%s/%s", s->scan, service), *now = NULL;
-	AUTO_FREE char *target = xasprintf("%s/%s", s->stage, service);
-	struct stat st;
-
-	if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "stat %s", path);
-	now = link_read(AT_FDCWD, path, e);
-	if (now == NULL || strcmp(now, target) != 0)
-		return e->class != ERR_NONE ?
-		    -1 :
-		    err_set(e, ERR_FAIL,
-			"%s is in the way: it is not a link to %s, so pp did not make "
-			"it; move it away",
-			path, target);
 	return 0;
 }
 
@@ -187,7 +160,7 @@ runit_same(const struct supervisor *s, const struct service_spec *spec, struct e
 	AUTO_CLOSE int stage = open_stage(s, &missing, e);
 
 	for (size_t i = 0; i < spec->services->n; i++)
-		if (check_scan(s, spec->services->items[i], e) < 0)
+		if (supervisor_check_scan(s, spec->services->items[i], e) < 0)
 			return -1;
 	if (stage < 0)
 		return missing ? 0 : -1;
@@ -203,26 +176,49 @@ runit_same(const struct supervisor *s, const struct service_spec *spec, struct e
 	return 1;
 }
 
+/* The directories of a service, made: the one for run and the one for log/run. */
+static int
+open_service(const struct supervisor *s, const char *service, int *dir, int *log, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
+	AUTO_FREE char *main_dir = xasprintf("%s/log/main", path);
+	AUTO_FREE char *log_dir = xasprintf("%s/log", path);
+
+	if (dir_make(main_dir, 0755, e) < 0)
+		return -1;
+	*dir = dir_open(path, e);
+	*log = dir_open(log_dir, e);
+	return *dir < 0 || *log < 0 ? -1 : 0;
+}
+
 static int
 define_service(const struct supervisor *s, const struct service_spec *spec, const char *service,
     struct err *e)
 {
 	AUTO_FREE char *run = render_run(spec, service);
-	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
-	AUTO_FREE char *main_dir = xasprintf("%s/log/main", path),
-		       *log_dir = xasprintf("%s/log", path);
 	AUTO_CLOSE int dir = -1, log = -1;
 
-	if (dir_make(main_dir, 0755, e) < 0)
-		return -1;
-	dir = dir_open(path, e);
-	log = dir_open(log_dir, e);
-	if (dir < 0 || log < 0)
+	if (open_service(s, service, &dir, &log, e) < 0)
 		return -1;
 	/* log/run first: with run in place the service counts as defined. */
 	if (file_write(log, "run", log_run, strlen(log_run), &script, e) < 0)
 		return -1;
 	return file_write(dir, "run", run, strlen(run), &script, e);
+}
+
+static int
+runit_rehearse(const struct supervisor *s, const struct service_spec *spec, struct err *e)
+{
+	for (size_t i = 0; i < spec->services->n; i++) {
+		AUTO_FREE char *run = render_run(spec, spec->services->items[i]);
+		AUTO_CLOSE int dir = -1, log = -1;
+
+		if (open_service(s, spec->services->items[i], &dir, &log, e) < 0 ||
+		    file_rehearse(log, "run", log_run, strlen(log_run), &script, e) < 0 ||
+		    file_rehearse(dir, "run", run, strlen(run), &script, e) < 0)
+			return err_wrap(e, "%s/%s", s->stage, spec->services->items[i]);
+	}
+	return 0;
 }
 
 static int
@@ -242,53 +238,6 @@ runit_define(const struct supervisor *s, const struct service_spec *spec, struct
 	return 0;
 }
 
-/* Out of the scan directory, if what is there is our link. */
-static int
-unlink_service(const struct supervisor *s, const char *service, struct err *e)
-{
-	AUTO_FREE char *target = xasprintf("%s/%s", s->stage, service), *now = NULL;
-	AUTO_CLOSE int scan = open(s->scan, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (scan < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "open %s", s->scan);
-	now = link_read(scan, service, e);
-	if (now == NULL || strcmp(now, target) != 0)
-		return e->class == ERR_NONE ? 0 : -1;
-	return file_remove(scan, service, e);
-}
-
-/* run goes last: for as long as it is there, the next pass knows whose the rest is. */
-static int
-remove_definition(int stage, const char *service, struct err *e)
-{
-	AUTO_STRV struct strv names = { 0 };
-	int missing;
-	AUTO_CLOSE int dir = dir_open_at(stage, service, &missing, e);
-
-	if (dir < 0 || dir_list(dir, &names, e) < 0)
-		return -1;
-	for (size_t i = 0; i < names.n; i++)
-		if (strcmp(names.items[i], "run") != 0 && tree_remove(dir, names.items[i], e) < 0)
-			return -1;
-	return tree_remove(stage, service, e);
-}
-
-/* Wait until runsv, which was told to end, lets go of the directories it writes in. */
-static void
-wait_unsupervised(int stage, const char *service)
-{
-	static const char *const locks[] = { "supervise/lock", "log/supervise/lock" };
-	int64_t end = clock_now_ms() + clock_bound_ms(EXIT_WAIT_MS);
-
-	for (size_t i = 0; i < MEM_COUNT(locks); i++) {
-		AUTO_FREE char *path = xasprintf("%s/%s", service, locks[i]);
-		AUTO_CLOSE int fd = openat(stage, path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-
-		while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && clock_now_ms() < end)
-			clock_sleep_ms(EXIT_POLL_MS);
-	}
-}
-
 static int
 runit_remove(const struct supervisor *s, const char *app, const struct strv *services,
     struct err *e)
@@ -299,19 +248,9 @@ runit_remove(const struct supervisor *s, const char *app, const struct strv *ser
 	if (stage < 0)
 		return missing ? 0 : -1;
 	for (size_t i = 0; i < services->n; i++) {
-		AUTO_FREE char *path = xasprintf("%s/%s", s->stage, services->items[i]);
-		const char *argv[] = { "sv", "exit", path, NULL };
-		struct run run = { .argv = argv };
-		struct err ignored = ERR_INIT;
-
 		if (check_not_foreign(s, stage, app, services->items[i], e) < 0)
 			return -1;
-		/* Without its link runsvdir does not start runsv again. */
-		if (unlink_service(s, services->items[i], e) < 0)
-			return -1;
-		(void)run_checked(&run, &ignored);
-		wait_unsupervised(stage, services->items[i]);
-		if (remove_definition(stage, services->items[i], e) < 0)
+		if (supervisor_clear(s, stage, services->items[i], e) < 0)
 			return -1;
 	}
 	return 0;
@@ -331,24 +270,14 @@ runit_enable(const struct supervisor *s, const char *service, struct err *e)
 	return link_flip(scan, service, path, e) < 0 ? err_wrap(e, "%s", s->scan) : 0;
 }
 
-/* Not started by runsvdir either, say after a reboot. */
-static int
-runit_disable(const struct supervisor *s, const char *service, struct err *e)
-{
-	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
-	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
-	AUTO_CLOSE int dir = dir_open(path, e);
-
-	return dir < 0 ? -1 : file_write(dir, "down", "", 0, &attr, e);
-}
-
 const struct supervisor_ops supervisor_runit = {
 	.name = "runit",
 	.configuring = "Configuring runit",
 	.list = runit_list,
 	.same = runit_same,
 	.define = runit_define,
+	.rehearse = runit_rehearse,
 	.remove = runit_remove,
 	.enable = runit_enable,
-	.disable = runit_disable,
+	.disable = supervisor_keep_down,
 };

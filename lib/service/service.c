@@ -44,6 +44,12 @@ supervisor_same(const struct supervisor *s, const struct service_spec *spec, str
 }
 
 int
+supervisor_rehearse(const struct supervisor *s, const struct service_spec *spec, struct err *e)
+{
+	return s->ops->rehearse(s, spec, e);
+}
+
+int
 supervisor_define(const struct supervisor *s, const struct service_spec *spec, struct err *e)
 {
 	return s->ops->define(s, spec, e);

@@ -59,8 +59,14 @@ services_in(int dir, const char *file, const char *app, struct strv *services, s
 	AUTO_STRV struct strv lines = { 0 };
 	int r = file_read(dir, file, YAML_MAX, &text, e);
 
-	if (r != 0)
-		return r < 0 ? -1 : 0;
+	if (r < 0)
+		return -1;
+	/* Noted and not there: its removal was not finished. */
+	if (r > 0) {
+		strv_add(services, xstrdup(app));
+		strv_add(apps, xstrdup(app));
+		return 0;
+	}
 	strv_split(&lines, text.data, '\n');
 	for (size_t i = 0; i < lines.n; i++) {
 		size_t n = strlen(lines.items[i]);
@@ -103,6 +109,26 @@ sb_list(const struct supervisor *s, struct service_list *list, struct err *e)
 	return 0;
 }
 
+/* A service's place must be free or ours, and no other app's file may define it. */
+static int
+check_services(const struct supervisor *s, const struct service_spec *spec, struct err *e)
+{
+	AUTO_SERVICES struct service_list list = { 0 };
+
+	if (sb_list(s, &list, e) < 0)
+		return -1;
+	for (size_t i = 0; i < list.services.n; i++)
+		if (strv_has(spec->services, list.services.items[i]) &&
+		    strcmp(list.apps.items[i], spec->app) != 0)
+			return err_set(e, ERR_FAIL,
+			    "service %s is app %s's already; rename one of them",
+			    list.services.items[i], list.apps.items[i]);
+	for (size_t i = 0; i < spec->services->n; i++)
+		if (supervisor_check_scan(s, spec->services->items[i], e) < 0)
+			return -1;
+	return 0;
+}
+
 /* 1: the file is there as it should be; 0: it is to be written; -1: it is somebody else's. */
 static int
 compare(const struct supervisor *s, int dir, const struct service_spec *spec, const char *file,
@@ -110,8 +136,11 @@ compare(const struct supervisor *s, int dir, const struct service_spec *spec, co
 {
 	AUTO_STRV struct strv ours = { 0 };
 	struct stat st;
-	int same = file_same(dir, file, yaml->data, yaml->n, &attr, e);
+	int same;
 
+	if (check_services(s, spec, e) < 0)
+		return -1;
+	same = file_same(dir, file, yaml->data, yaml->n, &attr, e);
 	if (same != 0 || fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return same;
 	if (manifest_read(dir, &ours, e) < 0)
@@ -157,6 +186,21 @@ build(const struct supervisor *s, int dir, struct err *e)
 }
 
 static int
+sb_rehearse(const struct supervisor *s, const struct service_spec *spec, struct err *e)
+{
+	AUTO_FREE char *file = xasprintf("%s.yaml", spec->app);
+	AUTO_BUF struct buf yaml = { 0 };
+	AUTO_CLOSE int dir = -1;
+
+	if (dir_make(s->config, 0755, e) < 0)
+		return -1;
+	dir = dir_open(s->config, e);
+	if (dir < 0 || render(spec, &yaml, e) < 0)
+		return -1;
+	return file_rehearse(dir, file, yaml.data, yaml.n, &attr, e);
+}
+
+static int
 sb_define(const struct supervisor *s, const struct service_spec *spec, struct err *e)
 {
 	AUTO_FREE char *file = xasprintf("%s.yaml", spec->app);
@@ -181,16 +225,22 @@ static int
 sb_remove(const struct supervisor *s, const char *app, const struct strv *services, struct err *e)
 {
 	AUTO_FREE char *file = xasprintf("%s.yaml", app);
+	AUTO_CLOSE int dir = -1, stage = -1;
 	int missing;
-	AUTO_CLOSE int dir = open_config(s, &missing, e);
 
-	(void)services;
+	dir = open_config(s, &missing, e);
+	if (dir < 0 && missing)
+		e->class = ERR_NONE;
 	if (dir < 0)
 		return missing ? 0 : -1;
 	if (manifest_set_pending(dir, 1, e) < 0 || file_remove(dir, file, e) < 0 ||
 	    build(s, dir, e) < 0)
 		return -1;
-	return manifest_note(dir, file, 0, e);
+	stage = dir_open(s->stage, e);
+	for (size_t i = 0; stage >= 0 && i < services->n; i++)
+		if (supervisor_clear(s, stage, services->items[i], e) < 0)
+			return -1;
+	return stage < 0 ? -1 : manifest_note(dir, file, 0, e);
 }
 
 /* Its links are servicebuilder's; a stopped service only must not be started by runsvdir. */
@@ -203,22 +253,14 @@ sb_enable(const struct supervisor *s, const char *service, struct err *e)
 	return dir < 0 ? -1 : file_remove(dir, "down", e);
 }
 
-static int
-sb_disable(const struct supervisor *s, const char *service, struct err *e)
-{
-	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
-	AUTO_CLOSE int dir = dir_open(path, e);
-
-	return dir < 0 ? -1 : file_write(dir, "down", "", 0, &attr, e);
-}
-
 const struct supervisor_ops supervisor_servicebuilder = {
 	.name = "servicebuilder",
 	.configuring = "Configuring service builder",
 	.list = sb_list,
 	.same = sb_same,
 	.define = sb_define,
+	.rehearse = sb_rehearse,
 	.remove = sb_remove,
 	.enable = sb_enable,
-	.disable = sb_disable,
+	.disable = supervisor_keep_down,
 };

@@ -42,6 +42,7 @@ struct supervisor_ops {
 	int (*list)(const struct supervisor *, struct service_list *, struct err *);
 	int (*same)(const struct supervisor *, const struct service_spec *, struct err *);
 	int (*define)(const struct supervisor *, const struct service_spec *, struct err *);
+	int (*rehearse)(const struct supervisor *, const struct service_spec *, struct err *);
 	int (*remove)(const struct supervisor *, const char *app, const struct strv *services,
 	    struct err *);
 	int (*enable)(const struct supervisor *, const char *service, struct err *);
@@ -82,6 +83,22 @@ int supervisor_same(const struct supervisor *s, const struct service_spec *spec,
 /** Is a service defined in such a way that runsvdir starts it by itself, say after a reboot? */
 int supervisor_enabled(const struct supervisor *s, const char *service);
 
+/**
+ * What can be found out before anything is stopped: is there room and permission to write what
+ * supervisor_define() will?
+ * Effect:  directories may be made; no definition changes.
+ */
+int supervisor_rehearse(const struct supervisor *s, const struct service_spec *spec, struct err *e);
+
+/** Is the service's place in the scan directory free, or a link of ours? 0; -1 with *e set. */
+int supervisor_check_scan(const struct supervisor *s, const char *service, struct err *e);
+
+/** Have runsvdir not start a service by itself, say after a reboot. Not there is fine. */
+int supervisor_keep_down(const struct supervisor *s, const char *service, struct err *e);
+
+/** End the supervision of a service of ours, and remove its directory in the stage. */
+int supervisor_clear(const struct supervisor *s, int stage, const char *service, struct err *e);
+
 /** Write the definitions of the spec's services. They are stopped; nothing is started. */
 int supervisor_define(const struct supervisor *s, const struct service_spec *spec, struct err *e);
 
@@ -119,5 +136,8 @@ int sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms
  * Returns: 0, also where nothing supervises it; -1 with *e set: it is to run on, as it did before.
  */
 int sv_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e);
+
+/** After a step that failed: let a service run again as it did. Whatever time is left of the run. */
+void sv_restore(const struct supervisor *s, const char *service);
 
 #endif

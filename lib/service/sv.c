@@ -256,6 +256,17 @@ sv_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, str
 			return 0;
 	}
 	/* It goes on as before: it was to be up. */
-	(void)tell(s, "up", service, POLL_MS, &ignored);
+	sv_restore(s, service);
 	return -1;
+}
+
+void
+sv_restore(const struct supervisor *s, const char *service)
+{
+	AUTO_FREE char *path = path_of(s, service);
+	const char *argv[] = { "sv", "-w", "5", "start", path, NULL };
+	struct run run = { .argv = argv, .restoring = 1 };
+	struct err ignored = ERR_INIT;
+
+	(void)run_checked(&run, &ignored);
 }

@@ -101,6 +101,22 @@ as_store_error(struct dir_store *s, struct err *e)
 	return err_wrap(e, "%s", s->base.url);
 }
 
+/* Does a directory on the way to the key (or prefix) not lead anywhere? That is no statement. */
+static int
+is_dangling(int root, const char *key)
+{
+	for (const char *end = strchr(key, '/'); end != NULL; end = strchr(end + 1, '/')) {
+		AUTO_FREE char *path = xmemdup(key, (size_t)(end - key));
+		struct stat st;
+
+		if (fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return 0;
+		if (fstatat(root, path, &st, 0) < 0)
+			return 1;
+	}
+	return 0;
+}
+
 static int
 read_key(int root, const char *key, struct store_items *items, struct err *e)
 {
@@ -109,6 +125,9 @@ read_key(int root, const char *key, struct store_items *items, struct err *e)
 	struct err why = ERR_INIT;
 	int r = file_read(root, file, STORE_VALUE_MAX, &value, &why);
 
+	if (r > 0 && is_dangling(root, key))
+		store_items_add_fault(items, key,
+		    "a directory on the way to it is a link to nowhere");
 	if (r == 0)
 		store_items_add(items, key, value.data, value.n, hash_bytes(value.data, value.n));
 	/* An I/O error casts doubt on all; what is wrong with one document, on that one. */
@@ -121,25 +140,6 @@ read_key(int root, const char *key, struct store_items *items, struct err *e)
 	return 0;
 }
 
-/* Is there really nothing? A link that leads nowhere is a mistake, not a statement. */
-static int
-is_missing(int root, const char *prefix)
-{
-	int number = errno;
-
-	for (const char *end = strchr(prefix, '/'); end != NULL; end = strchr(end + 1, '/')) {
-		AUTO_FREE char *path = xmemdup(prefix, (size_t)(end - prefix));
-		struct stat st;
-
-		if (fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return errno == ENOENT;
-		if (fstatat(root, path, &st, 0) < 0)
-			break;
-	}
-	errno = number;
-	return 0;
-}
-
 /* Everything below prefix ("nodes/web1/"); names that cannot be keys are not ours to read. */
 static int
 read_tree(int root, const char *prefix, int depth, struct store_items *items, struct err *e)
@@ -148,10 +148,14 @@ read_tree(int root, const char *prefix, int depth, struct store_items *items, st
 	AUTO_CLOSE int dir = -1;
 
 	dir = openat(root, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 && errno == ENOENT && is_missing(root, prefix))
-		return 0;
-	if (dir < 0)
+	if (dir < 0) {
+		int number = errno;
+
+		if (number == ENOENT && !is_dangling(root, prefix))
+			return 0;
+		errno = number;
 		return err_sys(e, "open %s", prefix);
+	}
 	if (dir_list(dir, &names, e) < 0)
 		return err_wrap(e, "%s", prefix);
 	for (size_t i = 0; i < names.n; i++) {

@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 
 #define EXEC_FAILED 127
+#define WORDS_MAX 600 /* bytes of a program's words, before the last line of them */
 
 /* In the child, between fork and exec: only calls that are safe there. */
 static _Noreturn void
@@ -111,7 +112,8 @@ finish(const struct run *r, pid_t pid, int report, int ended, struct err *e)
 int
 run_program(const struct run *r, struct buf *output, struct err *e)
 {
-	int64_t timeout = clock_bound_ms(r->timeout_ms ? r->timeout_ms : RUN_TIMEOUT_MS);
+	int64_t own = r->timeout_ms ? r->timeout_ms : RUN_TIMEOUT_MS;
+	int64_t timeout = r->restoring ? own : clock_bound_ms(own);
 	AUTO_CLOSE int out = -1, out_far = -1, report = -1, report_far = -1, pidfd = -1;
 	int pair[2], ended;
 	pid_t pid, self = getpid();
@@ -134,8 +136,9 @@ run_program(const struct run *r, struct buf *output, struct err *e)
 	close_now(&report_far);
 	(void)setpgid(pid, pid);
 	pidfd = pidfd_open(pid, 0);
-	ended = pidfd < 0 ? -1 : collect(pidfd, out, timeout,
-			      r->output_max ? r->output_max : RUN_OUTPUT_MAX, output);
+	ended = pidfd < 0 ?
+	    -1 :
+	    collect(pidfd, out, timeout, r->output_max ? r->output_max : RUN_OUTPUT_MAX, output);
 	buf_add(output, "", 0);
 	return finish(r, pid, report, ended, e);
 }
@@ -151,17 +154,29 @@ note_lines(const char *program, const char *text)
 			log_note("%s: %s", program, lines.items[i]);
 }
 
-/* The last line that is not empty, cut out of `text`. */
-static const char *
-last_line(char *text)
+/* Its lines as one, without those that only point at something. */
+static void
+join_words(const char *output, struct buf *words)
 {
-	size_t n = strlen(text);
-	char *start;
+	AUTO_STRV struct strv lines = { 0 };
 
-	while (n > 0 && text[n - 1] == '\n')
-		text[--n] = '\0';
-	start = strrchr(text, '\n');
-	return start ? start + 1 : text;
+	buf_add(words, "", 0);
+	strv_split(&lines, output, '\n');
+	for (size_t i = 0; i < lines.n && words->n < WORDS_MAX; i++) {
+		const char *line = lines.items[i] + strspn(lines.items[i], " \t");
+
+		if (line[0] != '\0' && strspn(line, "^~ \t") != strlen(line))
+			buf_printf(words, "%s%.400s", words->n ? ": " : "", line);
+	}
+}
+
+char *
+run_words(const char *output)
+{
+	AUTO_BUF struct buf words = { 0 };
+
+	join_words(output, &words);
+	return mem_take(&words.data);
 }
 
 int
@@ -174,8 +189,11 @@ run_checked(const struct run *r, struct err *e)
 	status = run_program(r, &output, e);
 	if (output.n > 0)
 		note_lines(slash ? slash + 1 : r->argv[0], output.data);
-	if (status > 0)
-		err_set(e, ERR_FAIL, "%s %s: exit %d%s%s", r->argv[0], r->argv[1] ? r->argv[1] : "",
-		    status, output.n ? ": " : "", output.n ? last_line(output.data) : "");
+	if (status > 0) {
+		AUTO_FREE char *words = run_words(output.data);
+
+		(void)err_set(e, ERR_FAIL, "%s %s: exit %d%s%s", r->argv[0],
+		    r->argv[1] ? r->argv[1] : "", status, words[0] ? ": " : "", words);
+	}
 	return status == 0 ? 0 : -1;
 }

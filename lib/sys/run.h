@@ -14,7 +14,8 @@ struct run {
 	int64_t timeout_ms;      /* 0: RUN_TIMEOUT_MS; the run's own deadline bounds it too */
 	int stdin_fd;            /* what the program reads; 0: /dev/null */
 	int cwd_fd;              /* a directory descriptor to start in; 0: where pp is */
-	size_t output_max;       /* bytes kept of what it prints; 0: RUN_OUTPUT_MAX */
+	int restoring;     /* puts something right again: the run's deadline does not bound it */
+	size_t output_max; /* bytes kept of what it prints; 0: RUN_OUTPUT_MAX */
 };
 
 #define RUN_TIMEOUT_MS 60000
@@ -29,8 +30,11 @@ struct run {
  */
 int run_program(const struct run *r, struct buf *output, struct err *e);
 
+/** What a program printed as one line, without those that only point (^^^). Caller frees. */
+char *run_words(const char *output);
+
 /**
- * run_program(), but an exit status other than 0 is an error too, told with the last line printed.
+ * run_program(), but an exit status other than 0 is an error too, told with what it printed.
  * Effect:  each line that it prints is a log_note().
  */
 int run_checked(const struct run *r, struct err *e);

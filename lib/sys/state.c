@@ -11,10 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/fs/file.h"
 
+#define LOCKS "lock"
+#define MEMORY_LOCK_MS 5000
+#define POLL_MS 10
 #define MEMORY_MAX ((size_t)1 << 20) /* bytes */
 
 char *
@@ -63,7 +67,8 @@ sub_open(struct state *s, const char *sub, int create, struct err *e)
 
 	if (s->dir < 0)
 		return -1;
-	if (create && dir_make(path, 0755, e) < 0)
+	/* Who may open a lock may hold it: only its owner. */
+	if (create && dir_make(path, strcmp(sub, LOCKS) == 0 ? 0700 : 0755, e) < 0)
 		return -1;
 	fd = dir_open_at(s->dir, sub, &missing, e);
 	if (fd < 0 && missing && !create)
@@ -75,13 +80,13 @@ int
 state_lock(struct state *s, const char *what, const char *node, struct err *e)
 {
 	AUTO_FREE char *name = xasprintf("%s@%s", what, node);
-	AUTO_CLOSE int dir = sub_open(s, "lock", 1, e);
+	AUTO_CLOSE int dir = sub_open(s, LOCKS, 1, e);
 	char pid[24] = "";
 	int fd;
 
 	if (dir < 0)
 		return -1;
-	fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, "open %s/lock/%s", s->path, name);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -109,11 +114,15 @@ state_lock(struct state *s, const char *what, const char *node, struct err *e)
 int
 state_recall(struct state *s, const char *sub, const char *name, char **text, struct err *e)
 {
-	AUTO_CLOSE int dir = sub_open(s, sub, 0, e);
 	AUTO_BUF struct buf content = { 0 };
+	AUTO_CLOSE int dir = -1;
 	int r;
 
 	*text = NULL;
+	if (s->dir < 0)
+		return 0;
+	e->class = ERR_NONE;
+	dir = sub_open(s, sub, 0, e);
 	if (dir < 0)
 		return e->class == ERR_NONE ? 0 : -1;
 	r = file_read(dir, name, MEMORY_MAX, &content, e);
@@ -123,18 +132,39 @@ state_recall(struct state *s, const char *sub, const char *name, char **text, st
 	return 0;
 }
 
+/* Other agents' runs remember things, too. The lock, until it is closed; -1 with *e set. */
+static int
+lock_memory(struct state *s, struct err *e)
+{
+	int64_t end = clock_now_ms() + clock_bound_ms(MEMORY_LOCK_MS);
+	AUTO_CLOSE int dir = sub_open(s, LOCKS, 1, e), fd = -1;
+
+	if (dir < 0)
+		return -1;
+	fd = openat(dir, "memory", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(e, "open %s/" LOCKS "/memory", s->path);
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (clock_now_ms() >= end)
+			return err_set(e, ERR_BUSY,
+			    "%s/" LOCKS "/memory is locked by another program", s->path);
+		clock_sleep_ms(POLL_MS);
+	}
+	return mem_take_fd(&fd);
+}
+
 int
 state_keep(struct state *s, const char *sub, const char *name, const char *text, struct err *e)
 {
 	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
 	AUTO_FREE char *content = xasprintf("%s\n", text);
-	AUTO_CLOSE int dir = sub_open(s, sub, 1, e);
+	AUTO_CLOSE int dir = sub_open(s, sub, 1, e), held = -1;
 
 	if (dir < 0)
 		return -1;
-	/* Other agents' runs remember things here, too. */
-	if (flock(dir, LOCK_EX) < 0)
-		return err_sys(e, "lock %s/%s", s->path, sub);
+	held = lock_memory(s, e);
+	if (held < 0)
+		return -1;
 	return file_write(dir, name, content, strlen(content), &attr, e);
 }
 

@@ -52,8 +52,7 @@ int state_set_disabled(struct state *s, const char *agent, const char *message, 
 int state_recall(struct state *s, const char *sub, const char *name, char **text, struct err *e);
 
 /** Remember a text under SUB/NAME. */
-int state_keep(struct state *s, const char *sub, const char *name, const char *text,
-    struct err *e);
+int state_keep(struct state *s, const char *sub, const char *name, const char *text, struct err *e);
 
 /** Close it. */
 void state_release(struct state *s);

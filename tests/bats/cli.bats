@@ -13,8 +13,11 @@ setup() {
 
 # slug and web are assigned to this node.
 two_apps() {
+	local port=80 app
+
 	for app in slug web; do
-		pp intent set $app/demo versions=a:prep basedir="$BATS_TEST_TMPDIR/$app" ports=80 users=xavier
+		pp intent set $app/demo versions=a:prep basedir="$BATS_TEST_TMPDIR/$app" ports=$port users=xavier
+		port=$((port + 1))
 		pp intent assign $app/demo node1
 	done >/dev/null
 }
@@ -120,7 +123,7 @@ iptables() {
 	run -0 --separate-stderr iptables
 	[ "$output" = "" ]
 	[ "$(sed 's/ *\[[^]]*\]//' <<<"$stderr")" = "INFO slug: allowing tcp:80
-INFO web: allowing tcp:80
+INFO web: allowing tcp:81
 INFO refreshing portauthority" ]
 	run -0 --separate-stderr iptables
 	[ "$output$stderr" = "" ]
@@ -139,7 +142,8 @@ INFO Checking spec for web" ]
 	[ "$(head -n 1 "$log")" = "<5>slug: allowing tcp:80" ]
 	rm -r "$PORTS"
 	JOURNAL_STREAM=1:2 "$PP" converge iptables --cmd=true --config-dir="$PORTS" 2>"$log"
-	[[ $(head -n 1 "$log") == "INFO  ["* ]]
+	[[ $(head -n 1 "$log") == "WARN  ["*"] slug: drift: "* ]]
+	[[ $(tail -n 1 "$log") == "INFO  ["* ]]
 }
 
 @test "what comes from the store cannot steer a terminal" {
@@ -320,9 +324,9 @@ INFO Checking spec for web" ]
 @test "--dry-run prints the plan, and changes neither the node nor the state directory" {
 	two_apps
 	run -0 --separate-stderr iptables --dry-run
-	[ "$output" = "iptables slug: would write slug.yml (its ports are not there yet)
-iptables web: would write web.yml (its ports are not there yet)
-iptables node: would have port_authority rebuild (files changed)" ]
+	[ "$(grep ' would ' <<<"$output")" = "iptables slug: would open its ports (its ports are not open yet)
+iptables web: would open its ports (its ports are not open yet)
+iptables node: would write the rules of port_authority (apps' ports changed)" ]
 	[ "$stderr" = "" ]
 	[ ! -e "$PORTS" ]
 	[ ! -e "$PP_STATE_DIR" ]

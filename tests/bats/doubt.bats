@@ -26,8 +26,11 @@ sudoers() {
 
 # slug and web are on this node, which has seen the store before.
 know() {
+	local port=80 app
+
 	for app in slug web; do
-		pp intent set $app/demo versions=a:active basedir=/data/$app ports=80,81 users=xavier,don
+		pp intent set $app/demo versions=a:active basedir=/data/$app ports=$port,$((port + 1)) users=xavier,don
+		port=$((port + 2))
 		pp intent assign $app/demo node1
 	done >/dev/null
 	iptables 2>/dev/null

@@ -969,3 +969,117 @@ slug__worker:
 	[[ $stderr == *"config is in the way: it is a symlink"* ]]
 	[ ! -e "$BATS_TEST_TMPDIR/elsewhere/user_config.json" ]
 }
+
+# --- from one supervisor to the other
+
+# The real servicebuilder's work, by the stand-in, beside the real sv.
+with_servicebuilder() {
+	mkdir -p "$BATS_TEST_TMPDIR/sb-bin"
+	ln -sf "$TOP/examples/fake/bin/servicebuilder" "$BATS_TEST_TMPDIR/sb-bin/servicebuilder"
+	PATH=$BATS_TEST_TMPDIR/sb-bin:$PATH
+	SB=$BATS_TEST_TMPDIR/servicebuilder.d
+}
+
+@test "an app moves from runit to servicebuilder and back, and what runs is what is live" {
+	with_servicebuilder
+	runit_start
+	repo_add slug abc123
+	repo_add slug def456
+	intend abc123:active,def456:prep
+	setlive 2>/dev/null
+	first=$(cat "$RUNIT/slug/supervise/pid")
+	activate def456
+	setlive --config="$SB" 2>/dev/null
+	[ -f "$SB/slug.yaml" ]
+	second=$(cat "$RUNIT/slug/supervise/pid")
+	[ "$first" != "$second" ]
+	[ "$(readlink "/proc/$second/cwd")" != "$(readlink "/proc/$first/cwd" 2>/dev/null)" ]
+	run -0 --separate-stderr setlive --config="$SB"
+	expect_silence
+
+	run -0 --separate-stderr setlive --config="$SB" --supervisor=runit
+	[ ! -e "$SB/slug.yaml" ]
+	sv status "$RUNIT/slug" | grep -q '^run: '
+	[ "$(cat "$RUNIT/slug/supervise/pid")" != "$second" ]
+	run -0 --separate-stderr setlive --config="$SB" --supervisor=runit
+	expect_silence
+}
+
+@test "what cannot be written is found out before anything is stopped" {
+	runit_start
+	repo_add slug abc123
+	repo_add slug def456
+	intend abc123:active,def456:prep
+	setlive 2>/dev/null
+	pid=$(cat "$RUNIT/slug/supervise/pid")
+	activate def456
+	mkdir "$RUNIT_STAGE/slug/.run.tmp"
+	run -1 --separate-stderr setlive
+	[ "$(cat "$RUNIT/slug/supervise/pid")" = "$pid" ]
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_abc123 ]
+	rmdir "$RUNIT_STAGE/slug/.run.tmp"
+	pp intent set slug user_config.x=1 >/dev/null
+	mkdir -p "$BASEDIR/config/.user_config.json.tmp"
+	run -1 --separate-stderr setlive
+	[ "$(cat "$RUNIT/slug/supervise/pid")" = "$pid" ]
+	rmdir "$BASEDIR/config/.user_config.json.tmp"
+	setlive 2>/dev/null
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_def456 ]
+}
+
+@test "a servicebuilder that fails leaves what ran running" {
+	with_servicebuilder
+	runit_start
+	repo_add slug abc123
+	repo_add slug def456
+	intend abc123:active,def456:prep
+	setlive --config="$SB" 2>/dev/null
+	activate def456
+	printf '#!/bin/sh\nexit 3\n' >"$BATS_TEST_TMPDIR/broken"
+	chmod +x "$BATS_TEST_TMPDIR/broken"
+	ln -sf "$BATS_TEST_TMPDIR/broken" "$BATS_TEST_TMPDIR/sb-bin/servicebuilder"
+	run -1 --separate-stderr setlive --config="$SB"
+	sv status "$RUNIT/slug" | grep -q '^run: '
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_abc123 ]
+}
+
+@test "an unassigned app whose removal servicebuilder did not finish is removed by the next run" {
+	with_servicebuilder
+	runit_start
+	repo_add slug abc123
+	intend abc123:active
+	setlive --config="$SB" 2>/dev/null
+	pp intent unassign slug/demo "$PP_NODE" >/dev/null
+	printf '#!/bin/sh\nexit 3\n' >"$BATS_TEST_TMPDIR/broken"
+	chmod +x "$BATS_TEST_TMPDIR/broken"
+	ln -sf "$BATS_TEST_TMPDIR/broken" "$BATS_TEST_TMPDIR/sb-bin/servicebuilder"
+	run -1 --separate-stderr setlive --config="$SB"
+	with_servicebuilder
+	run -0 --separate-stderr setlive --config="$SB"
+	[ ! -e "$RUNIT/slug" ]
+	[ ! -e "$SB/.pp-pending" ]
+	run -0 --separate-stderr setlive --config="$SB"
+	expect_silence
+}
+
+@test "somebody else's service in the stage is no trouble" {
+	runit_start
+	repo_add slug abc123
+	intend abc123:active
+	mkdir -p "$RUNIT_STAGE/foreign" "$RUNIT_STAGE/program"
+	ln -s /bin/true "$RUNIT_STAGE/foreign/run"
+	cp /bin/bash "$RUNIT_STAGE/program/run"
+	run -0 --separate-stderr setlive
+	sv status "$RUNIT/slug" | grep -q '^run: '
+}
+
+@test "two apps in one basedir are both held" {
+	repo_add slug abc123
+	intend abc123:active
+	app other
+	pp intent set other basedir="$BASEDIR" >/dev/null
+	run -1 --separate-stderr setlive
+	[[ $stderr == *"slug: held as it is: basedir $BASEDIR is that of both"* ]]
+	[[ $stderr == *"other: held as it is: basedir $BASEDIR is that of both"* ]]
+	[ ! -e "$BASEDIR/current" ]
+}

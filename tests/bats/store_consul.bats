@@ -80,8 +80,9 @@ users=xavier,don" ]
 }
 
 @test "one bad document among many: only that app is held" {
+	port=80
 	for app in a b c; do
-		pp intent set $app/demo versions=v1:prep basedir=/data/$app ports=80
+		pp intent set $app/demo versions=v1:prep basedir=/data/$app ports=$((port++))
 		pp intent assign $app/demo node1
 	done
 	consul_put clusters/b/demo/deploy_config '{"basedir": "/data/b", "ports": [80}'

@@ -40,7 +40,7 @@ static const struct {
 	{ "what could not be observed is not changed",
 	    { ANY, 1, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY }, PLAN_FAILED, "" },
 	{ "a gone app that has a service loses it",
-	    { GONE, 0, ANY, ANY, ANY, 1, ANY, ANY, ANY, ANY, ANY }, PLAN_PENDING, "stop remove" },
+	    { GONE, 0, ANY, ANY, ANY, 1, ANY, ANY, ANY, ANY, ANY }, PLAN_PENDING, "retire remove" },
 	{ "and one that has none needs nothing",
 	    { GONE, 0, ANY, ANY, ANY, 0, ANY, ANY, ANY, ANY, ANY }, PLAN_CONVERGED, "" },
 	{ "without an active version what runs is stopped for good",
