@@ -578,7 +578,7 @@ apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct
 
 	if (strncmp(step->reason, "drift", 5) == 0)
 		log_warn("%s%s%s", app, app[0] ? ": " : "", step->reason);
-	if (step->kind == PORTS_OPEN)
+	if (step->kind == PORTS_OPEN && ap->app != NULL)
 		tell_ports(ap->app);
 	if (step->kind == PORTS_CLOSE)
 		log_change("%s: closing its ports", app);

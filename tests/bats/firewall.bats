@@ -312,7 +312,7 @@ tcp 1313 slug" ]
 	app slug '[1212]'
 	local dir
 
-	dir=$(mktemp -d)
+	dir=$(mktemp -d /tmp/pp-nobody.XXXXXX) # which others can reach
 	chmod 0711 "$dir"
 	cp -r "$PP" "${PP_STORE#dir:}" "$dir"
 	chmod -R a+rX "$dir"
