@@ -44,6 +44,8 @@ teardown_file() {
 helper_setup() {
 	local name
 
+	[ -z "${HELPER_NO_CONSUL-}" ] || skip "no consul: sh scripts/consul.sh fetches one"
+
 	for name in $(compgen -e); do
 		case $name in
 		PP | PP_BUILD | PP_UNPACK | CONSUL_HTTPS_ADDR) ;;
@@ -252,8 +254,14 @@ consul_start() {
 	local dir extra='' acl='' tls='' try ports
 
 	if [ -z "${CONSUL-}" ]; then
-		CONSUL=$(command -v consul || sh "$TOP/scripts/consul.sh" --no-fetch) ||
-			skip "no consul: sh scripts/consul.sh fetches one"
+		CONSUL=$(command -v consul || sh "$TOP/scripts/consul.sh" --no-fetch) || CONSUL=
+	fi
+	# bats knows no skip in setup_file(): each test of the file says it then, in helper_setup.
+	if [ -z "$CONSUL" ] && [ -z "${BATS_TEST_TMPDIR-}" ]; then
+		export HELPER_NO_CONSUL=1
+		return 0
+	elif [ -z "$CONSUL" ]; then
+		skip "no consul: sh scripts/consul.sh fetches one"
 	fi
 	dir=$(mktemp -d "$(helper_dir)/consul.XXXXXX")
 	HELPER_CONSUL_DIR=$dir
