@@ -4,7 +4,6 @@
  * The second line of run says that pp wrote it and for which app; nothing without it is touched.
  * The link is made when the service is started, so a definition alone starts nothing.
  */
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -12,10 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "lib/fs/file.h"
 #include "lib/service/supervisor.h"
-#include "lib/sys/run.h"
 
 #define MARK "# Written by pp for "
 #define MARK_DIRECT "# Written by pp direct for "
@@ -279,5 +276,4 @@ const struct supervisor_ops supervisor_runit = {
 	.rehearse = runit_rehearse,
 	.remove = runit_remove,
 	.enable = runit_enable,
-	.disable = supervisor_keep_down,
 };

@@ -262,5 +262,4 @@ const struct supervisor_ops supervisor_servicebuilder = {
 	.rehearse = sb_rehearse,
 	.remove = sb_remove,
 	.enable = sb_enable,
-	.disable = supervisor_keep_down,
 };

@@ -46,7 +46,6 @@ struct supervisor_ops {
 	int (*remove)(const struct supervisor *, const char *app, const struct strv *services,
 	    struct err *);
 	int (*enable)(const struct supervisor *, const char *service, struct err *);
-	int (*disable)(const struct supervisor *, const char *service, struct err *);
 };
 
 struct supervisor {
