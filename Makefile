@@ -26,8 +26,9 @@ BASE_SRC := $(wildcard lib/base/*.c)
 UNPACK_SRC := cmd/pp-unpack.c $(wildcard lib/artifact/unpack*.c)
 PP_SRC := $(filter-out cmd/pp-unpack.c lib/artifact/unpack%.c,$(wildcard cmd/*.c lib/*/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
-HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h)
-C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC))
+HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h tests/fuzz/*.h)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC) $(FUZZ_SRC))
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PP_OBJ := $(call objects,$(PP_SRC))
@@ -72,7 +73,7 @@ LINK = $(CC) $(C_BASE) $(CFLAGS) $(LD_BASE) $(LDFLAGS)
 # --- building
 
 .PHONY: all units check check-san lint lint-gcc lint-clang lint-tidy lint-cppcheck lint-man lint-sh \
-	fmt fmt-check compdb bench install uninstall clean FORCE
+	fmt fmt-check compdb bench fuzz fuzz-check fuzzers install uninstall clean FORCE
 
 all: $(BUILD)/pp $(BUILD)/pp-unpack
 units: $(UNITS)
@@ -104,7 +105,7 @@ $(BUILD)/flags: FORCE
 	@printf '%s\n' '$(subst ','\'',$(COMPILE) | $(LINK))' >$@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
 
--include $(PP_OBJ:.o=.d) $(UNPACK_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
+-include $(PP_OBJ:.o=.d) $(UNPACK_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
 
 # --- testing; T=sudoers: only the tests of that name
 
@@ -113,6 +114,35 @@ check:
 
 check-san:
 	+BUILD='$(BUILD)/san' SAN=1 sh tests/run.sh --no-install $(T)
+
+# libFuzzer, which is clang's: make fuzz [FUZZ="name digest"] [FUZZ_SECONDS=600]. What it learns stays
+# in $(BUILD)/fuzz/corpus; what it finds is named, and kept beside that. fuzz-check runs each target on
+# the small corpus that is committed.
+
+FUZZ ?= $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
+FUZZ_SECONDS ?= 600
+FUZZ_BUILD := $(BUILD)/fuzz
+FUZZ_OBJ := $(call objects,$(FUZZ_SRC))
+
+fuzz fuzz-check:
+	+@$(MAKE) -s --no-print-directory BUILD='$(FUZZ_BUILD)' CC=clang SAN=1 \
+		CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzzers
+	@for name in $(FUZZ); do \
+		learnt='$(FUZZ_BUILD)/corpus/'$$name; set -- -runs=0; \
+		[ $@ = fuzz-check ] || set -- -max_total_time=$(FUZZ_SECONDS) "$$learnt"; \
+		mkdir -p "$$learnt"; echo "== $$name"; \
+		'$(FUZZ_BUILD)'/fuzz_$$name -timeout=30 -rss_limit_mb=2048 -max_len=20000 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix='$(FUZZ_BUILD)/'$$name- "$$@" tests/fuzz/corpus/$$name || exit 1; \
+	done
+
+fuzzers: $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(BUILD)/fuzz_%)
+
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzzed.a
+	$(LINK) -fsanitize=fuzzer -o $@ $^ $(sort $(PP_LIBS) $(UNPACK_LIBS))
+
+$(BUILD)/fuzzed.a: $(filter-out $(BUILD)/obj/cmd/%.o,$(sort $(PP_OBJ) $(UNPACK_OBJ)))
+	@rm -f $@
+	$(AR) rcs $@ $^
 
 bench: all
 	@found=; for b in tests/bench/*.sh; do \

@@ -40,6 +40,9 @@ base64_decode(const char *text, struct buf *out)
 				return -1;
 			group = group << 6 | (uint32_t)d;
 		}
+		/* Bits that no byte takes: two texts for the same bytes are one too many. */
+		if (i + 4 == n && (group & ((1U << (8 * pad)) - 1)) != 0)
+			return -1;
 		bytes[at++] = (char)(group >> 16);
 		bytes[at++] = (char)(group >> 8);
 		bytes[at++] = (char)group;

@@ -6,7 +6,10 @@
 
 #include "lib/base/mem.h"
 
-/** Decode; padding is required and nothing else is skipped. Returns: 0, or -1 if it is not base64. */
+/**
+ * Decode. Padding is required, nothing is skipped, and bits that no byte takes are zero.
+ * Returns: 0, or -1 if it is not base64.
+ */
 int base64_decode(const char *text, struct buf *out);
 
 /** Encode n bytes. */

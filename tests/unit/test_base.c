@@ -52,7 +52,7 @@ test_base64(void)
 		{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" },
 		{ "\xff\xfe\xfb", "//77" } };
 	static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg=a", "Z===", "====", "Zm9v\n",
-		"Zm 9v", "Zm-_", "=Zm9", "Zg==Zg==" };
+		"Zm 9v", "Zm-_", "=Zm9", "Zg==Zg==", "Zh==", "Zm9=", "Zm9vYmF=" };
 
 	for (size_t i = 0; i < MEM_COUNT(pairs); i++) {
 		AUTO_BUF struct buf code = { 0 }, text = { 0 };
