@@ -21,10 +21,14 @@
 
 /* ---- observed ---- */
 
-/** The preparer's slice: which versions are installed. */
+/** The preparer's slice: what is in installs/. */
 struct seen_installs {
 	unsigned char *there;  /* parallel to the intended app->versions */
-	struct strv leftovers; /* staging directories of this app whose run is gone */
+	char **rot;            /* parallel: what --verify-installs found wrong; NULL: nothing */
+	struct strv leftovers; /* hidden things there that no run needs */
+	struct strv others;    /* versions that are installed but not intended, the newest first */
+	struct strv linked;    /* those of them that current or last point at */
+	int no_user;           /* the user it is to run as does not exist */
 	char *fault;           /* why that could not be told; NULL: it could */
 };
 
@@ -148,6 +152,7 @@ struct agent {
 	const char *name, *summary;
 	int reads;       /* INTENT_OWNERS or 0 */
 	int steps_apart; /* a step that fails does not keep the app's next ones from being done */
+	int (*apart)(const struct step *); /* may it be done beside others? NULL: none may */
 	const struct setting *settings;
 	int (*observe)(struct pass *, struct err *);
 	void (*plan)(const struct pass *, struct plan *);

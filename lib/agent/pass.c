@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "lib/agent/agent.h"
+#include "lib/agent/jobs.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/fs/path.h"
@@ -150,9 +151,14 @@ pass_dir(const struct pass *p, const char *setting, const char *as_root, const c
 }
 
 static void
-seen_release(struct seen *s)
+seen_release(struct seen *s, size_t nversions)
 {
+	for (size_t i = 0; s->installs.rot != NULL && i < nversions; i++)
+		free(s->installs.rot[i]);
+	free(s->installs.rot);
 	free(s->installs.there);
+	strv_release(&s->installs.others);
+	strv_release(&s->installs.linked);
 	strv_release(&s->installs.leftovers);
 	free(s->installs.fault);
 	free(s->live.current);
@@ -172,7 +178,7 @@ void
 pass_release(struct pass *p)
 {
 	for (size_t i = 0; p->seen != NULL && i < p->intent.napps; i++)
-		seen_release(&p->seen[i]);
+		seen_release(&p->seen[i], p->intent.apps[i].nversions);
 	free(p->seen);
 	firewall_free(p->firewall);
 	intent_release(&p->intent);
@@ -201,7 +207,7 @@ print_plan(const struct agent *agent, const struct plan *plan)
 	}
 }
 
-/* Steps in order; the first that fails ends them for this app, unless they stand apart. */
+/* Steps in order, but for what jobs_apply() does; the first that fails ends them for this app, unless they stand apart. */
 static void
 apply_app(struct pass *p, const struct agent *agent, const struct app_plan *ap,
     struct pass_result *result)
@@ -211,6 +217,8 @@ apply_app(struct pass *p, const struct agent *agent, const struct app_plan *ap,
 	for (size_t k = 0; k < ap->nsteps; k++) {
 		struct err e = ERR_INIT;
 
+		if (agent->apart != NULL && agent->apart(&ap->steps[k]))
+			continue;
 		if (clock_bound_ms(1) == 0)
 			err_set(&e, ERR_FAIL, "the time of --timeout is up before: %s",
 			    ap->steps[k].text);
@@ -269,6 +277,8 @@ pass_carry(struct pass *p, const struct agent *agent, struct pass_result *result
 	}
 	if (dry)
 		print_plan(agent, &plan);
+	else if (agent->apart != NULL)
+		jobs_apply(p, agent, &plan, result);
 	plan_release(&plan);
 	return 0;
 }

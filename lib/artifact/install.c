@@ -1,24 +1,25 @@
 #include "lib/artifact/install.h"
 
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <bsd/stdlib.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "lib/artifact/installs.h"
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
 #include "lib/fs/file.h"
 #include "lib/sys/run.h"
 
 #define UNPACK_TIMEOUT_MS (INT64_C(3600) * 1000)
-#define SUFFIX_LEN 6
+#define STAGING_TRIES 100
 
 /* pp-unpack lies beside pp, or where make install puts it. Owns: the caller frees. */
 static char *
@@ -47,164 +48,393 @@ find_unpacker(struct err *e)
 	return NULL;
 }
 
-/* Make and lock a staging directory. Somebody's sweep may take it before it is locked: try again. */
-static int
-make_staging(const struct install *in, char **name, struct err *e)
+/* A call of pp-unpack as it is put together. */
+struct call {
+	struct strv argv;
+	int fds[8]; /* that it inherits; -1 ends */
+	size_t nfds;
+};
+
+static void
+call_flag(struct call *c, const char *name)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	strv_add(&c->argv, xstrdup(name));
+}
 
-	for (int i = 0; i < 100; i++) {
-		char suffix[SUFFIX_LEN + 1] = "";
-		struct stat by_fd, by_name;
-		int fd, missing;
+static void
+call_number(struct call *c, const char *name, uint64_t n)
+{
+	strv_add(&c->argv, xasprintf("--%s=%" PRIu64, name, n));
+}
 
-		for (int k = 0; k < SUFFIX_LEN; k++)
-			suffix[k] = letters[arc4random_uniform(sizeof letters - 1)];
-		free(*name);
-		*name = xasprintf(".%s_%s.%s", in->app, in->version, suffix);
-		if (mkdirat(in->dir, *name, 0700) < 0 && errno != EEXIST)
-			return err_sys(e, "make %s/%s", in->path, *name);
-		fd = dir_open_at(in->dir, *name, &missing, e);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &by_fd) == 0 &&
-		    fstatat(in->dir, *name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    by_fd.st_ino == by_name.st_ino)
-			return fd;
-		if (fd >= 0)
-			(void)close(fd);
-	}
-	return err_set(e, ERR_BUSY, "%s: no staging directory can be had", in->path);
+static void
+call_fd(struct call *c, const char *name, int fd)
+{
+	call_number(c, name, (uint64_t)fd);
+	c->fds[c->nfds++] = fd;
+	c->fds[c->nfds] = -1;
 }
 
 static int
-run_unpacker(const struct install *in, int staging, int fd, struct err *e)
+call_new(struct call *c, const struct install *in, struct err *e)
 {
-	AUTO_FREE char *program = find_unpacker(e);
-	AUTO_FREE char *sha256 = NULL, *gid = NULL;
-	AUTO_BUF struct buf output = { 0 };
-	const char *argv[4] = { program };
-	struct run run = { .argv = argv,
-		.timeout_ms = UNPACK_TIMEOUT_MS,
-		.stdin_fd = fd,
-		.cwd_fd = staging };
-	int argc = 1, status;
+	char *program = find_unpacker(e);
 
+	*c = (struct call){ .fds = { -1 } };
 	if (program == NULL)
 		return -1;
-	if (in->digest != NULL) {
-		sha256 = xasprintf("--sha256=%s", in->digest + strlen("sha256:"));
-		argv[argc++] = sha256;
-	}
-	if (in->gid != (gid_t)-1) {
-		gid = xasprintf("--gid=%lu", (unsigned long)in->gid);
-		argv[argc++] = gid;
-	}
-	status = run_program(&run, &output, e);
-	if (status <= 0)
-		return status;
-	output.data[strcspn(output.data, "\n")] = '\0';
+	strv_add(&c->argv, program);
+	if (in->uid != (uid_t)-1)
+		call_number(c, "uid", in->uid);
+	if (in->gid != (gid_t)-1)
+		call_number(c, "gid", in->gid);
+	return 0;
+}
+
+/* Its exit status; -1 with *e set. *output is what it said. Releases the call. */
+static int
+call_run(struct call *c, int cwd, int in, struct buf *output, struct err *e)
+{
+	struct run run = { .argv = (const char *const *)c->argv.items,
+		.timeout_ms = UNPACK_TIMEOUT_MS,
+		.stdin_fd = in,
+		.cwd_fd = cwd,
+		.keep_fds = c->fds };
+	int status = run_program(&run, output, e);
+
+	strv_release(&c->argv);
+	return status;
+}
+
+/* The last line of what pp-unpack said is the error; what is before it are notes. */
+static int
+unpacker_failed(int status, struct buf *output, struct err *e)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	const char *last = "pp-unpack ended without a word";
+	AUTO_FREE char *killed = NULL;
+
+	strv_split(&lines, output->data, '\n');
+	for (size_t i = 0; i < lines.n; i++)
+		if (lines.items[i][0] != '\0')
+			last = lines.items[i];
+	if (status > 128)
+		last = killed = xasprintf("pp-unpack was killed by signal %d", status - 128);
 	return err_set(e,
 	    status == EX_DATAERR    ? ERR_DATA :
 		status == EX_NOPERM ? ERR_PERM :
 				      ERR_FAIL,
-	    "%s", output.n ? output.data : "pp-unpack ended without a word");
+	    "%s", last);
 }
 
-/* All its data on disk, then its name: in this order, whatever happens in between. */
+/* ---- the claim ---- */
+
+/* Is another run at this version? The directory is locked, so none can start meanwhile. */
 static int
-appear(const struct install *in, int staging, const char *from, const char *to, struct err *e)
+check_free(const struct install *in, struct err *e)
 {
-	if (fchmod(staging, 0755) < 0)
-		return err_sys(e, "chmod %s/%s", in->path, from);
-	if (syncfs(staging) < 0)
-		return err_sys(e, "sync %s", in->path);
-	log_change("Moving %s/%s to %s/%s", in->path, from, in->path, to);
-	if (renameat2(in->dir, from, in->dir, to, RENAME_NOREPLACE) < 0) {
-		if (errno == EEXIST)
-			return err_set(e, ERR_BUSY, "%s/%s appeared meanwhile; it stays as it is",
-			    in->path, to);
-		if (errno != EINVAL)
-			return err_sys(e, "rename %s/%s to %s", in->path, from, to);
-		/* A file system that cannot refuse: a directory replaces only an empty one. */
-		if (renameat(in->dir, from, in->dir, to) < 0)
-			return err_sys(e, "rename %s/%s to %s", in->path, from, to);
+	AUTO_INSTALLS struct installs found = { 0 };
+
+	if (installs_scan(in->dir, in->app, &found, e) < 0)
+		return err_wrap(e, "%s", in->path);
+	if (installs_held(&found, in->version))
+		return err_set(e, ERR_BUSY,
+		    "another run is preparing it; the next one looks again");
+	return 0;
+}
+
+/* A sweep may take the new directory before it is locked here: then another one is made. */
+static int
+make_staging(const struct install *in, struct install_stage *stage, struct err *e)
+{
+	for (int i = 0; i < STAGING_TRIES; i++) {
+		struct stat by_fd, by_name;
+
+		free(stage->name);
+		stage->name = installs_staging_name(in->app, in->version);
+		if (mkdirat(in->dir, stage->name, 0700) < 0) {
+			if (errno == EEXIST)
+				continue;
+			return err_sys(e, "make %s/%s", in->path, stage->name);
+		}
+		stage->dir = installs_hold(in->dir, stage->name, e);
+		if (stage->dir == -1)
+			return -1;
+		if (stage->dir >= 0 && fstat(stage->dir, &by_fd) == 0 &&
+		    fstatat(in->dir, stage->name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    by_fd.st_ino == by_name.st_ino)
+			return 0;
+		if (stage->dir >= 0)
+			(void)close(stage->dir);
+		stage->dir = -1;
 	}
+	return err_set(e, ERR_BUSY, "%s: no staging directory can be had", in->path);
+}
+
+int
+install_begin(const struct install *in, struct install_stage *stage, struct err *e)
+{
+	/* Its own open file description: the lock is given up when this scope is left. */
+	AUTO_CLOSE int lock = openat(in->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*stage = (struct install_stage){ .dir = -1 };
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return err_sys(e, "lock %s", in->path);
+	if (check_free(in, e) < 0 || make_staging(in, stage, e) < 0)
+		return -1;
+	/* What is made in it gets its group by itself only where pp-unpack can switch to it. */
+	if (fchown(stage->dir, in->uid, in->gid) < 0) {
+		err_sys(e, "chown %s/%s", in->path, stage->name);
+		install_end(in, stage);
+		return -1;
+	}
+	return 0;
+}
+
+void
+install_end(const struct install *in, struct install_stage *stage)
+{
+	struct err ignored = ERR_INIT;
+
+	if (stage->name != NULL)
+		(void)tree_remove(in->dir, stage->name, &ignored);
+	if (stage->dir >= 0)
+		(void)close(stage->dir);
+	free(stage->name);
+	*stage = (struct install_stage){ .dir = -1 };
+}
+
+/* ---- unpacking ---- */
+
+/* A file in memory that holds the signature. */
+static int
+signature_file(const struct buf *signature, struct err *e)
+{
+	AUTO_CLOSE int fd = memfd_create("signature", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, "memfd_create");
+	if (write(fd, signature->data, signature->n) != (ssize_t)signature->n ||
+	    lseek(fd, 0, SEEK_SET) < 0)
+		return err_sys(e, "write the signature to memory");
+	return mem_take_fd(&fd);
+}
+
+static int
+run_unpacker(const struct install *in, int staging, const struct install_source *source, int list,
+    struct err *e)
+{
+	AUTO_BUF struct buf output = { 0 };
+	AUTO_CLOSE int signature = -1;
+	struct call c;
+	uint64_t room;
+	int status;
+
+	if (room_left(in->dir, &in->reserve, &room, e) < 0 || call_new(&c, in, e) < 0)
+		return -1;
+	if (source->sha256 != NULL)
+		strv_add(&c.argv, xasprintf("--sha256=%s", source->sha256));
+	if (source->signature != NULL) {
+		signature = signature_file(source->signature, e);
+		if (signature < 0) {
+			strv_release(&c.argv);
+			return -1;
+		}
+		call_fd(&c, "signature", signature);
+		strv_add(&c.argv, xasprintf("--name=%s", source->name));
+		strv_add(&c.argv, xasprintf("--keys=%s", in->keys));
+	}
+	call_fd(&c, "list", list);
+	call_number(&c, "room", room);
+	if (in->max_bytes > 0)
+		call_number(&c, "max-size", in->max_bytes);
+	if (in->max_files > 0)
+		call_number(&c, "max-files", in->max_files);
+	if (in->max_ratio > 0)
+		call_number(&c, "max-ratio", in->max_ratio);
+	if (log_verbose())
+		call_flag(&c, "--verbose");
+	status = call_run(&c, staging, source->fd, &output, e);
+	if (status < 0)
+		return -1;
+	if (status > 0)
+		return unpacker_failed(status, &output, e);
+	log_note_lines("pp-unpack", output.data);
+	return 0;
+}
+
+/* The install to share unchanged files with: what is current, else the newest. NULL: none. */
+static char *
+find_sibling(const struct install *in, struct err *e)
+{
+	AUTO_FREE char *current = NULL, *prefix = xasprintf("installs/%s_", in->app);
+	AUTO_INSTALLS struct installs found = { 0 };
+	AUTO_CLOSE int base = openat(in->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char *newest = NULL;
+
+	if (base < 0 || installs_scan(in->dir, in->app, &found, e) < 0 ||
+	    installs_date(in->dir, in->app, &found, e) < 0)
+		return NULL;
+	current = link_read(base, "current", e);
+	for (size_t i = 0; i < found.n; i++) {
+		const struct installs_entry *entry = &found.entries[i];
+
+		if (entry->kind != INSTALLS_INSTALL || strcmp(entry->version, in->version) == 0 ||
+		    !installs_has(&found, INSTALLS_LIST, entry->version))
+			continue;
+		if (current != NULL && strncmp(current, prefix, strlen(prefix)) == 0 &&
+		    strcmp(current + strlen(prefix), entry->version) == 0) {
+			free(newest);
+			return xstrdup(entry->version);
+		}
+		if (newest == NULL)
+			newest = xstrdup(entry->version);
+	}
+	return newest;
+}
+
+static int
+open_list(const struct install *in, const char *version, struct err *e)
+{
+	AUTO_FREE char *name = installs_name(in->app, version, "list");
+	int fd = openat(in->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? err_sys(e, "open %s/%s", in->path, name) : fd;
+}
+
+static int
+open_install(const struct install *in, const char *version, struct err *e)
+{
+	AUTO_FREE char *name = xasprintf("%s_%s", in->app, version);
+	int missing, fd = dir_open_at(in->dir, name, &missing, e);
+
+	return fd < 0 ? err_wrap(e, "%s", in->path) : fd;
+}
+
+/* Files that another install of the app has, too, take no room twice where that can be had. */
+static int
+share_unchanged(const struct install *in, int staging, int list, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	AUTO_FREE char *sibling = find_sibling(in, &ignored);
+	AUTO_CLOSE int other = -1, other_list = -1;
+	AUTO_BUF struct buf output = { 0 };
+	struct call c;
+	int status;
+
+	if (sibling == NULL)
+		return 0;
+	other = open_install(in, sibling, &ignored);
+	other_list = other < 0 ? -1 : open_list(in, sibling, &ignored);
+	if (other_list < 0)
+		return 0;
+	if (call_new(&c, in, e) < 0)
+		return -1;
+	call_fd(&c, "share", other);
+	call_fd(&c, "share-list", other_list);
+	call_fd(&c, "list", list);
+	if (in->link_unchanged)
+		call_flag(&c, "--link");
+	status = call_run(&c, staging, 0, &output, e);
+	if (status < 0)
+		return -1;
+	if (status > 0)
+		return unpacker_failed(status, &output, e);
+	log_note_lines("pp-unpack", output.data);
+	return 0;
+}
+
+/* The staging directory takes the name of the install, or changes places with it. */
+static int
+take_place(const struct install *in, const char *from, const char *to, struct err *e)
+{
+	if (renameat2(in->dir, from, in->dir, to, in->mend ? RENAME_EXCHANGE : RENAME_NOREPLACE) ==
+	    0)
+		return 0;
+	if (errno == EEXIST)
+		return err_set(e, ERR_BUSY, "%s/%s appeared meanwhile; it stays as it is", in->path,
+		    to);
+	if (errno != EINVAL || in->mend)
+		return err_sys(e, "rename %s/%s to %s", in->path, from, to);
+	/* A file system that cannot refuse: a directory replaces only an empty one. */
+	if (renameat(in->dir, from, in->dir, to) < 0)
+		return err_sys(e, "rename %s/%s to %s", in->path, from, to);
+	return 0;
+}
+
+/* All its data on disk, then its list, then its name: in this order, whatever happens in between. */
+static int
+appear(const struct install *in, struct install_stage *stage, const char *list_tmp, struct err *e)
+{
+	AUTO_FREE char *name = xasprintf("%s_%s", in->app, in->version);
+	AUTO_FREE char *list = installs_name(in->app, in->version, "list");
+
+	if (fchmod(stage->dir, 0755) < 0)
+		return err_sys(e, "chmod %s/%s", in->path, stage->name);
+	if (syncfs(stage->dir) < 0)
+		return err_sys(e, "sync %s", in->path);
+	log_change("Moving %s/%s to %s/%s", in->path, stage->name, in->path, name);
+	if (renameat(in->dir, list_tmp, in->dir, list) < 0)
+		return err_sys(e, "rename %s/%s to %s", in->path, list_tmp, list);
+	if (take_place(in, stage->name, name, e) < 0)
+		return -1;
 	if (fsync(in->dir) < 0)
 		return err_sys(e, "fsync %s", in->path);
 	return 0;
 }
 
 int
-install_unpack(const struct install *in, int fd, const char *where, struct err *e)
+install_unpack(const struct install *in, struct install_stage *stage,
+    const struct install_source *source, struct err *e)
 {
-	AUTO_FREE char *staging_name = NULL, *name = NULL;
-	AUTO_CLOSE int staging = make_staging(in, &staging_name, e);
-	struct err ignored = ERR_INIT;
+	AUTO_FREE char *tmp = installs_name(in->app, in->version, "list.tmp");
+	AUTO_CLOSE int list = -1;
+	int r;
 
-	if (staging < 0)
+	/* A run that was killed may have left one; the claim makes it ours. */
+	if (unlinkat(in->dir, tmp, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "remove %s/%s", in->path, tmp);
+	list = openat(in->dir, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (list < 0)
+		return err_sys(e, "create %s/%s", in->path, tmp);
+	log_change("Extracting %s to %s/%s", source->where, in->path, stage->name);
+	r = run_unpacker(in, stage->dir, source, list, e);
+	if (r == 0)
+		r = share_unchanged(in, stage->dir, list, e);
+	if (r == 0)
+		r = appear(in, stage, tmp, e);
+	if (r < 0)
+		(void)unlinkat(in->dir, tmp, 0);
+	return r;
+}
+
+int
+install_check(const struct install *in, char **fault, struct err *e)
+{
+	AUTO_CLOSE int dir = open_install(in, in->version, e);
+	AUTO_CLOSE int list = -1;
+	AUTO_BUF struct buf output = { 0 };
+	struct call c;
+	int status;
+
+	*fault = NULL;
+	if (dir < 0)
 		return -1;
-	name = xasprintf("%s_%s", in->app, in->version);
-	log_change("Extracting %s to %s/%s", where, in->path, staging_name);
-	if (run_unpacker(in, staging, fd, e) == 0 &&
-	    appear(in, staging, staging_name, name, e) == 0)
+	list = open_list(in, in->version, e);
+	if (list < 0 && errno == ENOENT) {
+		*fault = xstrdup("it has no list of what should be in it");
 		return 0;
-	(void)tree_remove(in->dir, staging_name, &ignored);
-	return -1;
-}
-
-/* ".<app>_<version>.XXXXXX"; another app's name may begin with this one's, which does no harm. */
-static int
-is_staging(const char *name, const char *app)
-{
-	size_t n = strlen(app), len = strlen(name);
-
-	return name[0] == '.' && strncmp(name + 1, app, n) == 0 && name[n + 1] == '_' &&
-	    len > n + 3 + SUFFIX_LEN && name[len - SUFFIX_LEN - 1] == '.';
-}
-
-/* Open a staging directory that no run holds and lock it: the descriptor, -1 on error, -2 if held. */
-static int
-claim(int dir, const char *name, struct err *e)
-{
-	int missing, fd = dir_open_at(dir, name, &missing, e);
-
-	if (fd < 0)
-		return missing ? -2 : -1;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return fd;
-	(void)close(fd);
-	return -2;
-}
-
-int
-install_leftovers(int dir, const char *app, struct strv *names, struct err *e)
-{
-	AUTO_STRV struct strv all = { 0 };
-
-	if (dir_list(dir, &all, e) < 0)
-		return -1;
-	for (size_t i = 0; i < all.n; i++) {
-		int fd;
-
-		if (!is_staging(all.items[i], app))
-			continue;
-		fd = claim(dir, all.items[i], e);
-		if (fd == -1)
-			return -1;
-		if (fd >= 0) {
-			(void)close(fd);
-			strv_add(names, xstrdup(all.items[i]));
-		}
 	}
-	return 0;
-}
-
-int
-install_sweep(int dir, const char *name, struct err *e)
-{
-	AUTO_CLOSE int fd = claim(dir, name, e);
-
-	if (fd < 0)
-		return fd == -1 ? -1 : 0;
-	log_change("Removing %s, left by a run that is gone", name);
-	return tree_remove(dir, name, e);
+	if (list < 0 || call_new(&c, in, e) < 0)
+		return -1;
+	call_flag(&c, "--check");
+	call_fd(&c, "list", list);
+	status = call_run(&c, dir, 0, &output, e);
+	if (status < 0)
+		return -1;
+	if (status == EX_DATAERR) {
+		*fault = run_words(output.data);
+		return 0;
+	}
+	return status == 0 ? 0 : unpacker_failed(status, &output, e);
 }

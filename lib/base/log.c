@@ -10,12 +10,21 @@
 #include <time.h>
 #include <unistd.h>
 
-static int verbose_on;
+/* To the start of the line, and nothing behind it. */
+#define WIPE "\r\033[K"
+
+static int verbose_on, progress_on;
 
 void
 log_set_verbose(int verbose)
 {
 	verbose_on = verbose;
+}
+
+int
+log_verbose(void)
+{
+	return verbose_on;
 }
 
 /* How many bytes at s make one character that is safe to show; 0 if it is not. */
@@ -86,7 +95,8 @@ stderr_is_journal(void)
 static void
 log_line(const char *level, int priority, const char *fmt, va_list ap)
 {
-	char text[4096], safe[4096], stamp[64] = "", line[4400];
+	char text[4096], safe[4096], stamp[64] = "", line[4416];
+	const char *wipe = progress_on ? WIPE : "";
 	struct timespec now;
 	struct tm tm;
 	int n;
@@ -99,9 +109,31 @@ log_line(const char *level, int priority, const char *fmt, va_list ap)
 		(void)clock_gettime(CLOCK_REALTIME, &now);
 		(void)gmtime_r(&now.tv_sec, &tm);
 		(void)strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
-		n = snprintf(line, sizeof line, "%-5s [%s.%03ld] %s\n", level, stamp,
+		n = snprintf(line, sizeof line, "%s%-5s [%s.%03ld] %s\n", wipe, level, stamp,
 		    now.tv_nsec / 1000000, safe);
 	}
+	if (n > 0)
+		(void)!write(STDERR_FILENO, line, (size_t)n);
+}
+
+int
+log_progress_wanted(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDERR_FILENO) && !stderr_is_journal() && term != NULL &&
+	    strcmp(term, "dumb") != 0;
+}
+
+void
+log_progress(const char *text)
+{
+	char safe[160], line[256];
+	int n;
+
+	progress_on = text != NULL;
+	log_escape(safe, sizeof safe, text != NULL ? text : "");
+	n = snprintf(line, sizeof line, WIPE "%s", safe);
 	if (n > 0)
 		(void)!write(STDERR_FILENO, line, (size_t)n);
 }
@@ -146,4 +178,16 @@ log_fatal(const char *fmt, ...)
 	va_start(ap, fmt);
 	log_line("FATAL", 3, fmt, ap);
 	va_end(ap);
+}
+
+void
+log_note_lines(const char *program, const char *text)
+{
+	while (*text != '\0') {
+		size_t n = strcspn(text, "\n");
+
+		if (n > 0)
+			log_note("%s: %.*s", program, (int)(n < 4000 ? n : 4000), text);
+		text += n + (text[n] == '\n');
+	}
 }

@@ -15,6 +15,12 @@
 /** Show log_note() lines too. Off until called. */
 void log_set_verbose(int verbose);
 
+/** Are log_note() lines shown? */
+int log_verbose(void);
+
+/** A log_note() for each line of what `program` printed. */
+void log_note_lines(const char *program, const char *text);
+
 /** What somebody who asked with --verbose wants to know; else silent. */
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -26,6 +32,15 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /** Something failed. Always shown. */
 void log_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/**
+ * Show a line that the next one, of either kind, takes the place of; NULL: take it away. For a
+ * terminal, where log_progress_wanted() says so; processes forked after the first call know of it.
+ */
+void log_progress(const char *text);
+
+/** Is stderr a terminal, where people watch? */
+int log_progress_wanted(void);
 
 /**
  * Copy `in` to `out` (room bytes, NUL-terminated, cut where it does not fit) with control characters,

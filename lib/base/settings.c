@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <assert.h>
+#include <bsd/stdlib.h>
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/size.h"
 
 #define OPTION_BASE 256 /* val of a long option: this and the setting's place */
 
@@ -50,9 +52,19 @@ parse_yes(const char *text, int *value)
 }
 
 static int
+parse_number(const char *text, uint64_t *value)
+{
+	const char *fault;
+
+	*value = (uint64_t)strtonum(text, 0, INT64_MAX, &fault);
+	return fault == NULL ? 0 : -1;
+}
+
+static int
 set_value(struct settings *s, size_t i, const char *text, struct err *e)
 {
 	struct strv *values = &s->values[i];
+	uint64_t number;
 	int64_t ms;
 	int yes;
 
@@ -64,6 +76,14 @@ set_value(struct settings *s, size_t i, const char *text, struct err *e)
 	case SETTING_DURATION:
 		if (clock_parse_duration(text, &ms, e) < 0)
 			return -1;
+		break;
+	case SETTING_SIZE:
+		if (size_parse(text, &number, e) < 0)
+			return -1;
+		break;
+	case SETTING_NUMBER:
+		if (parse_number(text, &number) < 0)
+			return err_set(e, ERR_CONFIG, "\"%s\" is not a number", text);
 		break;
 	case SETTING_TEXT:
 	case SETTING_LIST:
@@ -331,6 +351,25 @@ settings_duration(const struct settings *s, const char *name, int64_t unset)
 	int64_t ms;
 
 	return text != NULL && clock_parse_duration(text, &ms, &ignored) == 0 ? ms : unset;
+}
+
+uint64_t
+settings_size(const struct settings *s, const char *name, uint64_t unset)
+{
+	const char *text = settings_text(s, name);
+	struct err ignored = ERR_INIT;
+	uint64_t bytes;
+
+	return text != NULL && size_parse(text, &bytes, &ignored) == 0 ? bytes : unset;
+}
+
+uint64_t
+settings_number(const struct settings *s, const char *name, uint64_t unset)
+{
+	const char *text = settings_text(s, name);
+	uint64_t number;
+
+	return text != NULL && parse_number(text, &number) == 0 ? number : unset;
 }
 
 void

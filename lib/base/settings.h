@@ -17,6 +17,8 @@ enum setting_kind {
 	SETTING_FLAG, /* given or not; yes or no in pp.conf */
 	SETTING_TEXT,
 	SETTING_DURATION, /* as clock_parse_duration() */
+	SETTING_SIZE,     /* as size_parse() */
+	SETTING_NUMBER,   /* 0 and up, in decimal */
 	SETTING_LIST,     /* may be given several times */
 };
 
@@ -34,7 +36,7 @@ struct setting {
 	const char *help; /* half a line for usage */
 };
 
-#define SETTINGS_MAX 48
+#define SETTINGS_MAX 96
 #define SETTINGS_CONF "/etc/pp/pp.conf"
 
 /** The values of the settings of a command. Borrows the tables. */
@@ -88,6 +90,12 @@ int settings_flag(const struct settings *s, const char *name);
 
 /** A duration in ms; `unset` where it was not set. */
 int64_t settings_duration(const struct settings *s, const char *name, int64_t unset);
+
+/** A size in bytes; `unset` where it was not set. */
+uint64_t settings_size(const struct settings *s, const char *name, uint64_t unset);
+
+/** A number; `unset` where it was not set. */
+uint64_t settings_number(const struct settings *s, const char *name, uint64_t unset);
 
 /** Add the lines of usage for a table's settings. */
 void settings_usage(const struct setting *table, struct buf *out);

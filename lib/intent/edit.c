@@ -37,6 +37,7 @@ static const struct key {
 	{ "basedir", EDIT_DEPLOY_CONFIG, FORM_TEXT },
 	{ "ports", EDIT_DEPLOY_CONFIG, FORM_PORTS },
 	{ "runas", EDIT_DEPLOY_CONFIG, FORM_TEXT },
+	{ "owner", EDIT_DEPLOY_CONFIG, FORM_TEXT },
 	{ "supervisor", EDIT_DEPLOY_CONFIG, FORM_TEXT },
 	{ "start_timeout", EDIT_DEPLOY_CONFIG, FORM_TIME },
 	{ "stop_timeout", EDIT_DEPLOY_CONFIG, FORM_TIME },

@@ -58,8 +58,9 @@ struct intent_app {
 	char *basedir;
 	struct intent_port *ports;
 	size_t nports;
-	char *runas;      /* NULL: not stated */
-	char *supervisor; /* NULL: not stated */
+	char *runas;        /* NULL: not stated */
+	int owned_by_runas; /* installs are of that user, not of root */
+	char *supervisor;   /* NULL: not stated */
 	int64_t start_timeout_ms, stop_timeout_ms, drain_ms;
 
 	/* owners/<app>; only where it was asked for */

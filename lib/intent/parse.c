@@ -336,6 +336,21 @@ take_name(const json_t *doc, const char *field, char **name, struct err *e)
 	return 0;
 }
 
+/* Who may rewrite what is installed: root only, or the user that runs it. */
+static int
+take_owner(const json_t *doc, struct intent_app *app, struct err *e)
+{
+	const json_t *value = json_object_get(doc, "owner");
+	const char *text = json_string_value(value);
+
+	if (value == NULL || json_is_null(value))
+		return 0;
+	if (text == NULL || (strcmp(text, "root") != 0 && strcmp(text, "runas") != 0))
+		return err_set(e, ERR_DATA, "owner: it must be root or runas");
+	app->owned_by_runas = strcmp(text, "runas") == 0;
+	return 0;
+}
+
 int
 intent_take_deploy_config(const json_t *doc, struct intent_app *app, struct err *e)
 {
@@ -361,6 +376,7 @@ intent_take_deploy_config(const json_t *doc, struct intent_app *app, struct err 
 		app->supervisor = xstrdup(text);
 	}
 	if (take_ports(doc, app, e) < 0 || take_name(doc, "runas", &app->runas, e) < 0 ||
+	    take_owner(doc, app, e) < 0 ||
 	    take_duration(doc, "start_timeout", &app->start_timeout_ms, e) < 0 ||
 	    take_duration(doc, "stop_timeout", &app->stop_timeout_ms, e) < 0 ||
 	    take_duration(doc, "drain", &app->drain_ms, e) < 0)

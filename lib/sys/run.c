@@ -32,6 +32,8 @@ become(const struct run *r, pid_t parent, int out, int report)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
+	for (const int *fd = r->keep_fds; fd != NULL && *fd >= 0; fd++)
+		(void)fcntl(*fd, F_SETFD, 0);
 	if (in >= 0 && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
 	    dup2(out, STDERR_FILENO) >= 0 && (r->cwd_fd <= 0 || fchdir(r->cwd_fd) == 0))
 		(void)execvp(r->argv[0], (char *const *)r->argv);
@@ -143,17 +145,6 @@ run_program(const struct run *r, struct buf *output, struct err *e)
 	return finish(r, pid, report, ended, e);
 }
 
-static void
-note_lines(const char *program, const char *text)
-{
-	AUTO_STRV struct strv lines = { 0 };
-
-	strv_split(&lines, text, '\n');
-	for (size_t i = 0; i < lines.n; i++)
-		if (lines.items[i][0] != '\0')
-			log_note("%s: %s", program, lines.items[i]);
-}
-
 /* Its lines as one, without those that only point at something. */
 static void
 join_words(const char *output, struct buf *words)
@@ -188,7 +179,7 @@ run_checked(const struct run *r, struct err *e)
 
 	status = run_program(r, &output, e);
 	if (output.n > 0)
-		note_lines(slash ? slash + 1 : r->argv[0], output.data);
+		log_note_lines(slash ? slash + 1 : r->argv[0], output.data);
 	if (status > 0) {
 		AUTO_FREE char *words = run_words(output.data);
 

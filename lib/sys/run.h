@@ -14,7 +14,9 @@ struct run {
 	int64_t timeout_ms;      /* 0: RUN_TIMEOUT_MS; the run's own deadline bounds it too */
 	int stdin_fd;            /* what the program reads; 0: /dev/null */
 	int cwd_fd;              /* a directory descriptor to start in; 0: where pp is */
-	int restoring;     /* puts something right again: the run's deadline does not bound it */
+	int restoring; /* puts something right again: the run's deadline does not bound it */
+	const int
+	    *keep_fds; /* descriptors that it inherits, under their numbers; -1 ends; NULL: none */
 	size_t output_max; /* bytes kept of what it prints; 0: RUN_OUTPUT_MAX */
 };
 

@@ -8,6 +8,11 @@
 
 #include "lib/base/err.h"
 
+/** A format for the error: the user's name, twice. */
+#define USER_MISSING \
+	"runas %s: there is no such user; make it with: useradd --system %s, or let the preparer " \
+	"do it by --create-users"
+
 struct user {
 	char name[128];
 	uid_t uid;
@@ -21,5 +26,11 @@ struct user {
  * Returns: 0; -1 with *e set when runas names a user that is not there.
  */
 int user_of_app(const char *runas, const char *app, struct user *u, struct err *e);
+
+/** Is there a user of that name? Returns: 1 or 0; -1 with *e set where that cannot be told. */
+int user_exists(const char *name, struct err *e);
+
+/** Make a system user, with a group of its name, by useradd(8). */
+int user_create(const char *name, struct err *e);
 
 #endif
