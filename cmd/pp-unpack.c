@@ -1,6 +1,7 @@
 /*
  * pp-unpack: verify the artifact on stdin and unpack it into the current directory, which is empty.
- * pp runs it, as a program of its own so that nothing else has to load libarchive and libcrypto.
+ * pp runs it, as a program of its own so that nothing else has to load libarchive and libcrypto, and
+ * so that what reads the bytes of strangers may do next to nothing.
  */
 #include <sys/stat.h>
 
@@ -9,48 +10,102 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/artifact/unpack.h"
-#include "lib/artifact/unpack_minisign.h"
-#include "lib/artifact/unpack_sign.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/sys/sandbox.h"
 
 static const char usage[] =
-    "usage: pp-unpack [--sha256=HEX] [--gid=N] [--max-size=BYTES] [--max-files=N] < ARTIFACT";
+    "usage: pp-unpack [option ...] < ARTIFACT, options as pp-unpack(8) has them";
+
+/* Enough for a path of 4095 bytes, each directory on the way open. */
+#define OPEN_FILES 2112
+/* Twice what it takes with the largest window. */
+#define MEMORY_BYTES (UINT64_C(64) << 20)
+/* A list may be longer than all files together may be. */
+#define FILE_BYTES_MIN (UINT64_C(4) << 30)
+
+struct command {
+	struct unpack_options o;
+	int64_t uid, gid; /* -1: not given */
+	int list;         /* a descriptor, or -1 */
+	int verbose;
+};
+
+enum {
+	OPTION_SHA256,
+	OPTION_LIST,
+	OPTION_UID,
+	OPTION_GID,
+	OPTION_MAX_SIZE,
+	OPTION_MAX_FILES,
+	OPTION_MAX_RATIO,
+	OPTION_ROOM,
+	OPTION_VERBOSE,
+	OPTION_HELP,
+};
 
 static const struct option long_options[] = {
-	{ "sha256", required_argument, NULL, 's' },
-	{ "signature", required_argument, NULL, 'S' },
-	{ "name", required_argument, NULL, 'n' },
-	{ "keys", required_argument, NULL, 'k' },
-	{ "gid", required_argument, NULL, 'g' },
-	{ "max-size", required_argument, NULL, 'b' },
-	{ "max-files", required_argument, NULL, 'f' },
-	{ "help", no_argument, NULL, 'h' },
+	{ "sha256", required_argument, NULL, OPTION_SHA256 },
+	{ "list", required_argument, NULL, OPTION_LIST },
+	{ "uid", required_argument, NULL, OPTION_UID },
+	{ "gid", required_argument, NULL, OPTION_GID },
+	{ "max-size", required_argument, NULL, OPTION_MAX_SIZE },
+	{ "max-files", required_argument, NULL, OPTION_MAX_FILES },
+	{ "max-ratio", required_argument, NULL, OPTION_MAX_RATIO },
+	{ "room", required_argument, NULL, OPTION_ROOM },
+	{ "verbose", no_argument, NULL, OPTION_VERBOSE },
+	{ "help", no_argument, NULL, OPTION_HELP },
 	{ NULL, 0, NULL, 0 },
 };
 
-static int signature_fd = -1;
-static const char *name, *keys;
-
 static int
-parse_number(const char *option, const char *text, uint64_t max, uint64_t *value, struct err *e)
+parse_number(const char *name, uint64_t min, uint64_t max, uint64_t *value, struct err *e)
 {
 	unsigned long long n;
 	char shown[64];
 	char *end;
 
 	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || n > max) {
-		log_escape(shown, sizeof shown, text);
-		return err_set(e, ERR_USAGE, "%s: \"%s\" is not a number that fits", option, shown);
+	n = strtoull(optarg, &end, 10);
+	if (!isdigit((unsigned char)optarg[0]) || *end != '\0' || errno != 0 || n < min ||
+	    n > max) {
+		log_escape(shown, sizeof shown, optarg);
+		return err_set(e, ERR_USAGE, "--%s: \"%s\" is not a number that fits", name, shown);
 	}
 	*value = n;
+	return 0;
+}
+
+/* A user or a group. The last number means "no change" to chown(2). */
+static int
+parse_id(const char *name, int64_t *id, struct err *e)
+{
+	uint64_t n = 0;
+
+	if (parse_number(name, 0, UINT32_MAX - 1, &n, e) < 0)
+		return -1;
+	*id = (int64_t)n;
+	return 0;
+}
+
+static int
+parse_descriptor(const char *name, int *fd, struct err *e)
+{
+	uint64_t n = 0;
+
+	if (parse_number(name, 3, INT32_MAX, &n, e) < 0)
+		return -1;
+	if (fcntl((int)n, F_GETFD) < 0)
+		return err_set(e, ERR_USAGE, "--%s: descriptor %d is not open", name, (int)n);
+	*fd = (int)n;
 	return 0;
 }
 
@@ -63,101 +118,125 @@ check_sha256(const char *text, struct err *e)
 }
 
 static int
-take_option(struct unpack_options *o, int option, struct err *e)
+take_option(struct command *c, int option, struct err *e)
 {
-	uint64_t gid = 0;
+	struct unpack_limits *l = &c->o.limits;
 
 	switch (option) {
-	case 's':
-		o->sha256 = optarg;
+	case OPTION_SHA256:
+		c->o.sha256 = optarg;
 		return check_sha256(optarg, e);
-	case 'S':
-		if (parse_number("--signature", optarg, INT32_MAX, &gid, e) < 0)
-			return -1;
-		signature_fd = (int)gid;
+	case OPTION_LIST:
+		return parse_descriptor("list", &c->list, e);
+	case OPTION_UID:
+		return parse_id("uid", &c->uid, e);
+	case OPTION_GID:
+		return parse_id("gid", &c->gid, e);
+	case OPTION_MAX_SIZE:
+		return parse_number("max-size", 0, INT64_MAX, &l->max_size_bytes, e);
+	case OPTION_MAX_FILES:
+		return parse_number("max-files", 0, INT64_MAX, &l->max_files, e);
+	case OPTION_MAX_RATIO:
+		return parse_number("max-ratio", 1, INT64_MAX, &l->max_ratio, e);
+	case OPTION_ROOM:
+		return parse_number("room", 0, INT64_MAX, &l->room_bytes, e);
+	case OPTION_VERBOSE:
+		c->verbose = 1;
 		return 0;
-	case 'n':
-		name = optarg;
-		return 0;
-	case 'k':
-		keys = optarg;
-		return 0;
-	case 'g':
-		/* The last one means "no change" to chown(2). */
-		if (parse_number("--gid", optarg, UINT32_MAX - 1, &gid, e) < 0)
-			return -1;
-		/* Only root may give files to any group. */
-		o->gid = geteuid() == 0 ? (int64_t)gid : -1;
-		return 0;
-	case 'b':
-		return parse_number("--max-size", optarg, INT64_MAX, &o->max_size_bytes, e);
-	case 'f':
-		return parse_number("--max-files", optarg, INT64_MAX, &o->max_files, e);
 	default:
 		return err_set(e, ERR_USAGE, "%s", usage);
 	}
 }
 
+/* Root only: what is made in there later will have this owner without being given to it. */
 static int
-verify_signature(struct err *e)
+give_away(const struct command *c, int root, struct err *e)
 {
-	char text[UNPACK_MINISIGN_SIG_MAX + 1];
-	struct unpack_sign *s;
-	const char *note;
-	size_t n = 0;
-	ssize_t r;
-	int result;
-
-	while ((r = read(signature_fd, text + n, sizeof text - n)) > 0)
-		n += (size_t)r;
-	if (r < 0)
-		return err_sys(e, "read the signature");
-	s = unpack_sign_load(keys, text, n, name, e);
-	result = s != NULL ? unpack_sign_verify(s, STDIN_FILENO, &note, e) : -1;
-	if (result == 0)
-		(void)fprintf(stderr, "note: signed by key %s\n", note);
-	unpack_sign_free(s);
-	return result;
+	if (geteuid() != 0 || (c->uid < 0 && c->gid < 0))
+		return 0;
+	if (fchown(root, (uid_t)c->uid, (gid_t)c->gid) < 0)
+		return err_sys(e, "chown the staging directory");
+	return 0;
 }
 
 static int
-run(const struct unpack_options *o, struct err *e)
+enter_sandbox(const struct command *c, int root, struct err *e)
 {
-	AUTO_CLOSE int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const uint64_t max_size = c->o.limits.max_size_bytes;
+	const struct sandbox sandbox = {
+		.dirs = { { root, SANDBOX_WRITE }, { -1, 0 } },
+		.uid = c->uid,
+		.gid = c->gid,
+		.file_bytes = max_size > FILE_BYTES_MIN ? max_size : FILE_BYTES_MIN,
+		.memory_bytes = MEMORY_BYTES,
+		.open_files = OPEN_FILES,
+	};
+	AUTO_STRV struct strv notes = { 0 };
+
+	if (sandbox_enter(&sandbox, &notes, e) < 0)
+		return -1;
+	for (size_t i = 0; c->verbose && i < notes.n; i++)
+		(void)fprintf(stderr, "note: %s\n", notes.items[i]);
+	return 0;
+}
+
+static int
+run(struct command *c, struct err *e)
+{
+	AUTO_CLOSE int root = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
 
 	if (root < 0)
 		return err_sys(e, "open the staging directory");
-	if (signature_fd >= 0 && verify_signature(e) < 0)
-		return -1;
-	(void)umask(0);
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
-	return unpack_run(STDIN_FILENO, root, o, e);
+	if (give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
+		return -1;
+	if (c->list >= 0)
+		c->o.list = unpack_list_new(c->list);
+	r = unpack_run(STDIN_FILENO, root, &c->o, e);
+	unpack_list_free(c->o.list);
+	return r;
+}
+
+/* Nothing of it may depend on how it was started. */
+static void
+settle(void)
+{
+	opterr = 0;
+	(void)umask(0);
+	/* A file that grows too large is an error, and no reason to die. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	/* One heap for both threads: they allocate little, and a second one would take memory. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	/* No configuration file: none can be read in the sandbox. */
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct unpack_options o = {
+	struct command c = {
+		.o.limits = { UNPACK_MAX_SIZE, UNPACK_MAX_FILES, UNPACK_MAX_RATIO, UINT64_MAX },
+		.uid = -1,
 		.gid = -1,
-		.max_size_bytes = UNPACK_MAX_SIZE,
-		.max_files = UNPACK_MAX_FILES,
+		.list = -1,
 	};
 	struct err e = ERR_INIT;
 	int option, r = 0;
 
-	opterr = 0;
+	settle();
 	while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == 'h') {
+		if (option == OPTION_HELP) {
 			(void)printf("%s\n", usage);
 			return 0;
 		}
-		r = take_option(&o, option, &e);
+		r = take_option(&c, option, &e);
 	}
 	if (r == 0 && optind < argc)
 		r = err_set(&e, ERR_USAGE, "%s", usage);
 	if (r == 0)
-		r = run(&o, &e);
+		r = run(&c, &e);
 	if (r < 0)
 		(void)fprintf(stderr, "%s\n", e.msg);
 	return err_exit_code(&e);
