@@ -15,7 +15,7 @@
 #include "lib/artifact/unpack_tree.h"
 #include "lib/base/mem.h"
 
-#define BLOCK_BYTES (256 * 1024)
+#define BLOCK_BYTES ((size_t)256 << 10)
 #define MODE_BITS 07777
 
 struct check {
@@ -233,7 +233,7 @@ check_hardlink(struct check *c, const struct unpack_list_entry *entry, const str
     struct err *e)
 {
 	char shown[UNPACK_SHOW_ROOM];
-	struct stat other;
+	struct stat other = { 0 };
 	int r = look(c, &c->targets, entry->target, S_IFREG, &other, e);
 
 	if (r <= 0)
@@ -304,7 +304,7 @@ check_dir(struct check *c, const char *path, struct err *e)
 static int
 check_entry(struct check *c, const struct unpack_list_entry *entry, struct err *e)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	int r = look(c, &c->tree, entry->path, kind_of(entry), &st, e);
 
 	if (r <= 0)

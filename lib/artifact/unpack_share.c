@@ -17,7 +17,7 @@
 /* What takes less than a block: btrfs keeps it with the inode, and looking costs more than it saves. */
 #define SHARE_MIN_BYTES 4096
 
-#define BLOCK_BYTES (256 * 1024)
+#define BLOCK_BYTES ((size_t)256 << 10)
 #define KEY_ROOM (UNPACK_PATH_ROOM + UNPACK_LIST_SHA256 + sizeof(uint64_t))
 #define TEMPORARY ".pp-share.tmp"
 
@@ -209,7 +209,7 @@ compare(struct share *s, const struct pair *p, int old_fd, const char *path, str
 	off_t at = 0;
 	ssize_t n, old_n;
 
-	if (p->st.st_size > BLOCK_BYTES)
+	if (p->st.st_size > (off_t)BLOCK_BYTES)
 		(void)posix_fadvise(old_fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	do {
 		n = read_block(p->fd, s->block, at);
@@ -219,7 +219,7 @@ compare(struct share *s, const struct pair *p, int old_fd, const char *path, str
 		if (old_n != n || memcmp(s->block, s->old_block, (size_t)n) != 0)
 			return LEFT;
 		at += n;
-	} while (n == BLOCK_BYTES);
+	} while (n == (ssize_t)BLOCK_BYTES);
 	return at == p->st.st_size ? SHARED : LEFT;
 }
 

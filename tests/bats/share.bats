@@ -38,7 +38,7 @@ relist() {
 # All of an install that sharing must not change.
 looks() {
 	(
-		cd "$1"
+		cd "$1" || exit 1
 		find . -printf '%P %y %#m %U %G %s %T@ %l\n' | sort
 		find . -type f -exec sha256sum {} + | sort -k 2
 	)
