@@ -23,8 +23,9 @@ all:
 # --- what is built from what
 
 BASE_SRC := $(wildcard lib/base/*.c)
-UNPACK_SRC := cmd/pp-unpack.c $(wildcard lib/artifact/unpack*.c)
-PP_SRC := $(filter-out cmd/pp-unpack.c lib/artifact/unpack%.c,$(wildcard cmd/*.c lib/*/*.c))
+UNPACK_SRC := cmd/pp-unpack.c $(wildcard lib/artifact/unpack*.c) lib/sys/sandbox.c
+PP_SRC := $(filter-out cmd/pp-unpack.c lib/artifact/unpack%.c lib/sys/sandbox.c,\
+	$(wildcard cmd/*.c lib/*/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h)
 C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC))
@@ -38,7 +39,8 @@ UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 # --- flags
 
-PACKAGES := jansson libbsd inih yaml-0.1 libcurl libarchive libcrypto zlib
+PACKAGES := jansson libbsd inih yaml-0.1 libcurl libarchive libcrypto \
+	libisal libzstd liblzma
 ifneq ($(filter-out clean uninstall fmt fmt-check lint-sh lint-man,$(or $(MAKECMDGOALS),all)),)
 PKG_FLAGS := $(shell $(PKG_CONFIG) --cflags --libs $(PACKAGES))
 ifeq ($(strip $(PKG_FLAGS)),)
@@ -48,8 +50,9 @@ endif
 
 # libcurl gives pp its headers only: it is loaded on the first request, not before main().
 LIBS := $(filter -l% -L%,$(PKG_FLAGS))
-PP_LIBS := $(filter-out -lcurl -larchive -lcrypto -lz,$(LIBS)) -ldl
-UNPACK_LIBS := $(filter-out -lcurl -ljansson -linih -lyaml,$(LIBS))
+UNPACK_ONLY := -larchive -lcrypto -lisal -lzstd -llzma
+PP_LIBS := $(filter-out $(UNPACK_ONLY) -lcurl,$(LIBS)) -ldl
+UNPACK_LIBS := $(filter-out -lcurl -ljansson -linih -lyaml,$(LIBS)) -lbz2 -lpthread
 
 CPP_BASE := -D_GNU_SOURCE -I. -DPP_VERSION=\"$(VERSION)\" $(filter-out -l% -L%,$(PKG_FLAGS))
 C_BASE := -std=c17 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

@@ -1,6 +1,8 @@
 /*
- * pp-unpack: verify the artifact on stdin and unpack it into the current directory, which is empty.
- * pp runs it, as a program of its own so that nothing else has to load libarchive and libcrypto.
+ * pp-unpack: verify the artifact on stdin and unpack it into the current directory, which is empty; or
+ * compare an install with its list, or let one share the files of another.
+ * pp runs it, as a program of its own so that nothing else has to load libarchive and libcrypto, and
+ * so that what reads the bytes of strangers may do next to nothing.
  */
 #include <sys/stat.h>
 
@@ -9,8 +11,10 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <locale.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,47 +24,104 @@
 #include "lib/artifact/unpack_share.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/sys/sandbox.h"
 
 static const char usage[] =
-    "usage: pp-unpack [--sha256=HEX] [--gid=N] [--max-size=BYTES] [--max-files=N] < ARTIFACT\n"
+    "usage: pp-unpack [option ...] < ARTIFACT, options as pp-unpack(8) has them\n"
     "       pp-unpack --check --list=FD [--uid=N] [--gid=N]\n"
     "       pp-unpack --share=DIRFD --share-list=FD --list=FD [--link]";
 
+/* Enough for a path of 4095 bytes, each directory on the way open. */
+#define OPEN_FILES 2112
+/* Twice what it takes with the largest window. */
+#define MEMORY_BYTES (UINT64_C(64) << 20)
+/* A list may be longer than all files together may be. */
+#define FILE_BYTES_MIN (UINT64_C(4) << 30)
+
+struct command {
+	struct unpack_options o;
+	int64_t uid, gid; /* -1: not given */
+	int list;         /* a descriptor, or -1 */
+	int verbose;
+	int check;
+	struct unpack_share share; /* .old_root -1: not asked for */
+};
+
+enum {
+	OPTION_SHA256,
+	OPTION_LIST,
+	OPTION_UID,
+	OPTION_GID,
+	OPTION_MAX_SIZE,
+	OPTION_MAX_FILES,
+	OPTION_MAX_RATIO,
+	OPTION_ROOM,
+	OPTION_VERBOSE,
+	OPTION_CHECK,
+	OPTION_SHARE,
+	OPTION_SHARE_LIST,
+	OPTION_LINK,
+	OPTION_HELP,
+};
+
 static const struct option long_options[] = {
-	{ "sha256", required_argument, NULL, 's' },
-	{ "gid", required_argument, NULL, 'g' },
-	{ "max-size", required_argument, NULL, 'b' },
-	{ "max-files", required_argument, NULL, 'f' },
-	{ "list", required_argument, NULL, 'l' },
-	{ "uid", required_argument, NULL, 'u' },
-	{ "check", no_argument, NULL, 'c' },
-	{ "share", required_argument, NULL, 'S' },
-	{ "share-list", required_argument, NULL, 'L' },
-	{ "link", no_argument, NULL, 'k' },
-	{ "help", no_argument, NULL, 'h' },
+	{ "sha256", required_argument, NULL, OPTION_SHA256 },
+	{ "list", required_argument, NULL, OPTION_LIST },
+	{ "uid", required_argument, NULL, OPTION_UID },
+	{ "gid", required_argument, NULL, OPTION_GID },
+	{ "max-size", required_argument, NULL, OPTION_MAX_SIZE },
+	{ "max-files", required_argument, NULL, OPTION_MAX_FILES },
+	{ "max-ratio", required_argument, NULL, OPTION_MAX_RATIO },
+	{ "room", required_argument, NULL, OPTION_ROOM },
+	{ "verbose", no_argument, NULL, OPTION_VERBOSE },
+	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "share", required_argument, NULL, OPTION_SHARE },
+	{ "share-list", required_argument, NULL, OPTION_SHARE_LIST },
+	{ "link", no_argument, NULL, OPTION_LINK },
+	{ "help", no_argument, NULL, OPTION_HELP },
 	{ NULL, 0, NULL, 0 },
 };
 
-/* What to do instead of unpacking; descriptors are -1 where not given. */
-struct other {
-	int check, share, share_list, list, link;
-	int64_t uid, gid;
-};
-
 static int
-parse_number(const char *name, const char *text, uint64_t max, uint64_t *value, struct err *e)
+parse_number(const char *name, uint64_t min, uint64_t max, uint64_t *value, struct err *e)
 {
 	unsigned long long n;
 	char shown[64];
 	char *end;
 
 	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || n > max) {
-		log_escape(shown, sizeof shown, text);
-		return err_set(e, ERR_USAGE, "%s: \"%s\" is not a number that fits", name, shown);
+	n = strtoull(optarg, &end, 10);
+	if (!isdigit((unsigned char)optarg[0]) || *end != '\0' || errno != 0 || n < min ||
+	    n > max) {
+		log_escape(shown, sizeof shown, optarg);
+		return err_set(e, ERR_USAGE, "--%s: \"%s\" is not a number that fits", name, shown);
 	}
 	*value = n;
+	return 0;
+}
+
+/* A user or a group. The last number means "no change" to chown(2). */
+static int
+parse_id(const char *name, int64_t *id, struct err *e)
+{
+	uint64_t n = 0;
+
+	if (parse_number(name, 0, UINT32_MAX - 1, &n, e) < 0)
+		return -1;
+	*id = (int64_t)n;
+	return 0;
+}
+
+static int
+parse_descriptor(const char *name, int *fd, struct err *e)
+{
+	uint64_t n = 0;
+
+	if (parse_number(name, 3, INT32_MAX, &n, e) < 0)
+		return -1;
+	if (fcntl((int)n, F_GETFD) < 0)
+		return err_set(e, ERR_USAGE, "--%s: descriptor %d is not open", name, (int)n);
+	*fd = (int)n;
 	return 0;
 }
 
@@ -73,97 +134,98 @@ check_sha256(const char *text, struct err *e)
 }
 
 static int
-take_option(struct unpack_options *o, int option, struct err *e)
+take_option(struct command *c, int option, struct err *e)
 {
-	uint64_t gid = 0;
+	struct unpack_limits *l = &c->o.limits;
 
 	switch (option) {
-	case 's':
-		o->sha256 = optarg;
+	case OPTION_SHA256:
+		c->o.sha256 = optarg;
 		return check_sha256(optarg, e);
-	case 'g':
-		/* The last one means "no change" to chown(2). */
-		if (parse_number("--gid", optarg, UINT32_MAX - 1, &gid, e) < 0)
-			return -1;
-		/* Only root may give files to any group. */
-		o->gid = geteuid() == 0 ? (int64_t)gid : -1;
+	case OPTION_LIST:
+		return parse_descriptor("list", &c->list, e);
+	case OPTION_UID:
+		return parse_id("uid", &c->uid, e);
+	case OPTION_GID:
+		return parse_id("gid", &c->gid, e);
+	case OPTION_MAX_SIZE:
+		return parse_number("max-size", 0, INT64_MAX, &l->max_size_bytes, e);
+	case OPTION_MAX_FILES:
+		return parse_number("max-files", 0, INT64_MAX, &l->max_files, e);
+	case OPTION_MAX_RATIO:
+		return parse_number("max-ratio", 1, INT64_MAX, &l->max_ratio, e);
+	case OPTION_ROOM:
+		return parse_number("room", 0, INT64_MAX, &l->room_bytes, e);
+	case OPTION_VERBOSE:
+		c->verbose = 1;
 		return 0;
-	case 'b':
-		return parse_number("--max-size", optarg, INT64_MAX, &o->max_size_bytes, e);
-	case 'f':
-		return parse_number("--max-files", optarg, INT64_MAX, &o->max_files, e);
+	case OPTION_CHECK:
+		c->check = 1;
+		return 0;
+	case OPTION_SHARE:
+		return parse_descriptor("share", &c->share.old_root, e);
+	case OPTION_SHARE_LIST:
+		return parse_descriptor("share-list", &c->share.old_list, e);
+	case OPTION_LINK:
+		c->share.link = 1;
+		return 0;
 	default:
 		return err_set(e, ERR_USAGE, "%s", usage);
 	}
 }
 
-/* An inherited descriptor: never one of the standard streams. */
+/* Root only: what is made in there later will have this owner without being given to it. */
 static int
-parse_fd(const char *name, int *fd, struct err *e)
+give_away(const struct command *c, int root, struct err *e)
 {
-	uint64_t n = 0;
-
-	if (parse_number(name, optarg, INT_MAX, &n, e) < 0)
-		return -1;
-	if (n <= STDERR_FILENO || fcntl((int)n, F_GETFD) < 0)
-		return err_set(e, ERR_USAGE, "%s: %d is not an open descriptor", name, (int)n);
-	*fd = (int)n;
+	if (geteuid() != 0 || (c->uid < 0 && c->gid < 0))
+		return 0;
+	if (fchown(root, (uid_t)c->uid, (gid_t)c->gid) < 0)
+		return err_sys(e, "chown the staging directory");
 	return 0;
 }
 
-/* Those of --check and --share. Returns: 1 if it is one of them; 0; -1 with *e set. */
 static int
-take_other_option(struct other *o, int option, struct err *e)
+enter_sandbox(const struct command *c, int root, struct err *e)
 {
-	uint64_t id = 0;
+	const uint64_t max_size = c->o.limits.max_size_bytes;
+	const struct sandbox sandbox = {
+		.dirs = { { root, SANDBOX_WRITE }, { -1, 0 } },
+		.uid = c->uid,
+		.gid = c->gid,
+		.file_bytes = max_size > FILE_BYTES_MIN ? max_size : FILE_BYTES_MIN,
+		.memory_bytes = MEMORY_BYTES,
+		.open_files = OPEN_FILES,
+	};
+	AUTO_STRV struct strv notes = { 0 };
 
-	switch (option) {
-	case 'c':
-		o->check = 1;
-		return 1;
-	case 'k':
-		o->link = 1;
-		return 1;
-	case 'S':
-		return parse_fd("--share", &o->share, e) < 0 ? -1 : 1;
-	case 'L':
-		return parse_fd("--share-list", &o->share_list, e) < 0 ? -1 : 1;
-	case 'l':
-		return parse_fd("--list", &o->list, e) < 0 ? -1 : 1;
-	case 'u':
-		if (parse_number("--uid", optarg, UINT32_MAX - 1, &id, e) < 0)
-			return -1;
-		o->uid = (int64_t)id;
-		return 1;
-	case 'g':
-		if (parse_number("--gid", optarg, UINT32_MAX - 1, &id, e) < 0)
-			return -1;
-		o->gid = (int64_t)id;
-		return 0;
-	default:
-		return 0;
-	}
+	if (sandbox_enter(&sandbox, &notes, e) < 0)
+		return -1;
+	for (size_t i = 0; c->verbose && i < notes.n; i++)
+		(void)fprintf(stderr, "note: %s\n", notes.items[i]);
+	return 0;
 }
 
 static int
-check(int root, const struct other *o, struct err *e)
+check(const struct command *c, int root, struct err *e)
 {
-	const struct unpack_check how = { .uid = o->uid, .gid = o->gid, .out = stdout };
+	const struct unpack_check how = { .uid = c->uid, .gid = c->gid, .out = stdout };
 
-	if (o->list < 0 || o->share >= 0)
+	if (c->list < 0 || c->share.old_root >= 0)
 		return err_set(e, ERR_USAGE, "%s", usage);
-	return unpack_check(root, o->list, &how, e);
+	return unpack_check(root, c->list, &how, e);
 }
 
 static int
-share(int root, const struct other *o, struct err *e)
+share(struct command *c, int root, struct err *e)
 {
-	const struct unpack_share how = { root, o->list, o->share, o->share_list, o->link };
 	struct unpack_shared done;
 
-	if (o->list < 0 || o->share_list < 0)
+	if (c->list < 0 || c->share.old_list < 0)
 		return err_set(e, ERR_USAGE, "%s", usage);
-	if (unpack_share(&how, &done, e) < 0)
+	c->share.root = root;
+	c->share.list = c->list;
+	if (unpack_share(&c->share, &done, e) < 0)
 		return -1;
 	if (done.old_list.class != ERR_NONE)
 		(void)fprintf(stderr, "note: nothing is shared: of the other install, %s\n",
@@ -175,49 +237,67 @@ share(int root, const struct other *o, struct err *e)
 }
 
 static int
-run(const struct unpack_options *o, const struct other *other, struct err *e)
+run(struct command *c, struct err *e)
 {
-	AUTO_CLOSE int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int root = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
 
 	if (root < 0)
 		return err_sys(e, "open the staging directory");
-	if (other->check)
-		return check(root, other, e);
-	if (other->share >= 0)
-		return share(root, other, e);
-	(void)umask(0);
+	if (c->check)
+		return check(c, root, e);
+	if (c->share.old_root >= 0)
+		return share(c, root, e);
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
-	return unpack_run(STDIN_FILENO, root, o, e);
+	if (give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
+		return -1;
+	if (c->list >= 0)
+		c->o.list = unpack_list_new(c->list);
+	r = unpack_run(STDIN_FILENO, root, &c->o, e);
+	unpack_list_free(c->o.list);
+	return r;
+}
+
+/* Nothing of it may depend on how it was started. */
+static void
+settle(void)
+{
+	opterr = 0;
+	(void)umask(0);
+	/* A file that grows too large is an error, and no reason to die. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	/* One heap for both threads: they allocate little, and a second one would take memory. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	/* No configuration file: none can be read in the sandbox. */
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct unpack_options o = {
+	struct command c = {
+		.o.limits = { UNPACK_MAX_SIZE, UNPACK_MAX_FILES, UNPACK_MAX_RATIO, UINT64_MAX },
+		.uid = -1,
 		.gid = -1,
-		.max_size_bytes = UNPACK_MAX_SIZE,
-		.max_files = UNPACK_MAX_FILES,
+		.list = -1,
+		.share = { .old_root = -1, .old_list = -1 },
 	};
-	struct other other = { .share = -1, .share_list = -1, .list = -1, .uid = -1, .gid = -1 };
 	struct err e = ERR_INIT;
 	int option, r = 0;
 
-	opterr = 0;
+	settle();
 	while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == 'h') {
+		if (option == OPTION_HELP) {
 			(void)printf("%s\n", usage);
 			return 0;
 		}
-		r = take_other_option(&other, option, &e);
-		if (r == 0)
-			r = take_option(&o, option, &e);
-		r = r > 0 ? 0 : r;
+		r = take_option(&c, option, &e);
 	}
 	if (r == 0 && optind < argc)
 		r = err_set(&e, ERR_USAGE, "%s", usage);
 	if (r == 0)
-		r = run(&o, &other, &e);
+		r = run(&c, &e);
 	if (r < 0)
 		(void)fprintf(stderr, "%s\n", e.msg);
 	return err_exit_code(&e);

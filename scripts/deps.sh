@@ -9,7 +9,8 @@ set -eu
 
 # One package a word. a|b: any of them will do, the first is installed.
 build='gcc make pkg-config|pkgconf libc6-dev libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev
-	libjansson-dev libarchive-dev libbsd-dev libssl-dev libinih-dev libyaml-dev zlib1g-dev'
+	libjansson-dev libarchive-dev libbsd-dev libssl-dev libinih-dev libyaml-dev libisal-dev
+	libzstd-dev liblzma-dev libbz2-dev'
 run='runit busybox|busybox-static ca-certificates tar gzip'
 test='bats mandoc sudo nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl openssl perl-base nftables
 	btrfs-progs xfsprogs e2fsprogs iproute2 zstd xz-utils bzip2 strace util-linux procps jq'

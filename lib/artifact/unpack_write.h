@@ -14,27 +14,22 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "lib/artifact/unpack_limits.h"
+#include "lib/artifact/unpack_list.h"
+#include "lib/artifact/unpack_trail.h"
 #include "lib/base/err.h"
 
 struct unpack_writer;
 
-/** What an entry says of itself. `mode` is masked with UNPACK_WRITE_MODES; tv_nsec UTIME_OMIT: no time. */
-struct unpack_meta {
-	mode_t mode;
-	struct timespec mtime;
-};
-
-/** No setuid, setgid or sticky bit; write for the owner only. */
-#define UNPACK_WRITE_MODES 0755
-
 /**
- * A writer into the empty directory `root`, that gives all to group `gid` (-1: leaves it) and makes
- * at most `max_files` things.
+ * A writer into the empty directory `root`, opened O_RDONLY, that counts what it makes in `usage` and
+ * enters it into `list`, unless that is NULL.
  *
  * Returns: the writer; or NULL with *e set (ERR_USAGE if the directory is not empty).
- * Owns:    the caller frees the writer, and closes `root` after that.
+ * Owns:    the caller frees the writer, and after that what it was given.
  */
-struct unpack_writer *unpack_write_new(int root, int64_t gid, uint64_t max_files, struct err *e);
+struct unpack_writer *unpack_write_new(int root, const struct unpack_limits *limits,
+    struct unpack_usage *usage, struct unpack_list *list, struct err *e);
 
 /** Make a directory, or note a new mode and time for one that is there. "" is the install itself. */
 int unpack_write_dir(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,
@@ -52,14 +47,14 @@ int unpack_write_hardlink(struct unpack_writer *w, const char *path, const char 
 int unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,
     struct err *e);
 
-/** Write n bytes at this offset of the file just opened. */
-int unpack_write_data(struct unpack_writer *w, const void *data, size_t n, off_t offset,
+/** Write n bytes at this offset of the file just opened; what lies before was written, or is a hole. */
+int unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t offset,
     struct err *e);
 
-/** Finish the file: its size (a hole may be at the end), mode, group and time. */
-int unpack_write_close(struct unpack_writer *w, off_t size, struct err *e);
+/** Finish the file: its size (a hole may be at the end), mode and time. */
+int unpack_write_close(struct unpack_writer *w, uint64_t size, struct err *e);
 
-/** Give the directories their modes and times, the deepest first, once all is written. */
+/** Give the directories that are still open their modes and times, once all is written. */
 int unpack_write_finish(struct unpack_writer *w, struct err *e);
 
 /** NULL is fine. */

@@ -63,8 +63,23 @@ list_add() {
 	[ "$(snapshot "$INSTALL")" = "$before" ]
 }
 
-@test "one byte of a file is told" {
-	printf x | dd of="$INSTALL/share/data" bs=1 seek=700000 conv=notrunc status=none
+@test "the list that pp-unpack writes is the one that it checks" {
+	for members in . "bin conf share"; do
+		# shellcheck disable=SC2086
+		tar -C "$INSTALL" -czf "$BATS_TEST_TMPDIR/artifact" $members
+		rm -rf "$BATS_TEST_TMPDIR/stage"
+		mkdir "$BATS_TEST_TMPDIR/stage"
+		(cd "$BATS_TEST_TMPDIR/stage" &&
+			"$PP_UNPACK" --list=9 9>"$LIST" <"$BATS_TEST_TMPDIR/artifact")
+		[ "$(wc -l <"$LIST")" -eq 15 ]
+		run -0 check "$BATS_TEST_TMPDIR/stage" "$LIST"
+		: >"$BATS_TEST_TMPDIR/stage/share/data"
+		run -65 check "$BATS_TEST_TMPDIR/stage" "$LIST"
+	done
+}
+
+@test "bytes of a file that changed are told" {
+	printf ROTTEN | dd of="$INSTALL/share/data" bs=1 seek=700000 conv=notrunc status=none
 	finds "share/data: sha256 differs"
 }
 
@@ -291,7 +306,7 @@ share/link: is not in the list" ]
 	cd "$INSTALL"
 	run -64 "$PP_UNPACK" --check
 	run -64 "$PP_UNPACK" --check --list=9 9<&-
-	[ "$output" = "--list: 9 is not an open descriptor" ]
+	[ "$output" = "--list: descriptor 9 is not open" ]
 	run -64 "$PP_UNPACK" --check --list=0 <"$LIST"
 	run -64 "$PP_UNPACK" --check --list=x
 }

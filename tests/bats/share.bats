@@ -121,7 +121,7 @@ is_linked() {
 	for fs in btrfs xfs; do
 		on_fs $fs '
 			two_installs
-			printf x | dd of=old/lib/big bs=1 seek=900000 conv=notrunc status=none
+			printf ROTTEN | dd of=old/lib/big bs=1 seek=900000 conv=notrunc status=none
 			shares "1 files, 5000 bytes"
 			isnt is_clone new/lib/big
 			[ -z "$(find new -name ".pp*")" ]'
@@ -230,7 +230,7 @@ is_linked() {
 @test "an old install that rotted is not linked" {
 	on_fs ext4 '
 		two_installs
-		printf x | dd of=old/lib/big bs=1 seek=10 conv=notrunc status=none
+		printf ROTTEN | dd of=old/lib/big bs=1 seek=10 conv=notrunc status=none
 		touch -d "2014-08-31 02:42:58.123456789" old/lib/big
 		shares "1 files, 5000 bytes" --link
 		isnt is_linked old/lib/big new/lib/big'
@@ -335,5 +335,5 @@ is_linked() {
 	run -64 "$PP_UNPACK" --share=9 9</
 	run -64 "$PP_UNPACK" --share=9 --share-list=8 9</ 8<list
 	run -64 "$PP_UNPACK" --share=99 --share-list=8 --list=8 8<list
-	[ "$output" = "--share: 99 is not an open descriptor" ]
+	[ "$output" = "--share: descriptor 99 is not open" ]
 }

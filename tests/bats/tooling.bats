@@ -141,7 +141,7 @@ fake_debian() {
 }
 
 @test "deps.sh prints the line to run where it cannot install" {
-	fake_debian 'gcc|make|pkg-config|zlib1g-dev|libc6-dev|libjansson-dev|libarchive-dev|libssl-dev|libyaml-dev|libinih-dev'
+	fake_debian 'gcc|make|pkg-config|libisal-dev|libzstd-dev|liblzma-dev|libbz2-dev|libc6-dev|libjansson-dev|libarchive-dev|libssl-dev|libyaml-dev|libinih-dev'
 	run -1 --separate-stderr env PATH="$FAKE" sh "$TOP/scripts/deps.sh" build
 	[ "$output" = "apt-get update && apt-get install -y --no-install-recommends libcurl4-openssl-dev libbsd-dev" ]
 	[[ $stderr == *root* ]]
