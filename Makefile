@@ -93,7 +93,8 @@ $(BUILD)/base.a: $(BASE_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-UNIT_LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/%.o,$(PP_OBJ))
+UNIT_LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/%.o,$(PP_OBJ)) \
+	$(call objects,lib/artifact/unpack_list.c lib/artifact/unpack_name.c)
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIB_OBJ)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(PP_LIBS)

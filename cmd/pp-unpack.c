@@ -1,5 +1,6 @@
 /*
- * pp-unpack: verify the artifact on stdin and unpack it into the current directory, which is empty.
+ * pp-unpack: verify the artifact on stdin and unpack it into the current directory, which is empty; or
+ * compare an install with its list, or let one share the files of another.
  * pp runs it, as a program of its own so that nothing else has to load libarchive and libcrypto, and
  * so that what reads the bytes of strangers may do next to nothing.
  */
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
@@ -18,12 +20,16 @@
 #include <unistd.h>
 
 #include "lib/artifact/unpack.h"
+#include "lib/artifact/unpack_check.h"
+#include "lib/artifact/unpack_share.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/sys/sandbox.h"
 
 static const char usage[] =
-    "usage: pp-unpack [option ...] < ARTIFACT, options as pp-unpack(8) has them";
+    "usage: pp-unpack [option ...] < ARTIFACT, options as pp-unpack(8) has them\n"
+    "       pp-unpack --check --list=FD [--uid=N] [--gid=N]\n"
+    "       pp-unpack --share=DIRFD --share-list=FD --list=FD [--link]";
 
 /* Enough for a path of 4095 bytes, each directory on the way open. */
 #define OPEN_FILES 2112
@@ -37,6 +43,8 @@ struct command {
 	int64_t uid, gid; /* -1: not given */
 	int list;         /* a descriptor, or -1 */
 	int verbose;
+	int check;
+	struct unpack_share share; /* .old_root -1: not asked for */
 };
 
 enum {
@@ -49,6 +57,10 @@ enum {
 	OPTION_MAX_RATIO,
 	OPTION_ROOM,
 	OPTION_VERBOSE,
+	OPTION_CHECK,
+	OPTION_SHARE,
+	OPTION_SHARE_LIST,
+	OPTION_LINK,
 	OPTION_HELP,
 };
 
@@ -62,6 +74,10 @@ static const struct option long_options[] = {
 	{ "max-ratio", required_argument, NULL, OPTION_MAX_RATIO },
 	{ "room", required_argument, NULL, OPTION_ROOM },
 	{ "verbose", no_argument, NULL, OPTION_VERBOSE },
+	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "share", required_argument, NULL, OPTION_SHARE },
+	{ "share-list", required_argument, NULL, OPTION_SHARE_LIST },
+	{ "link", no_argument, NULL, OPTION_LINK },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -143,6 +159,16 @@ take_option(struct command *c, int option, struct err *e)
 	case OPTION_VERBOSE:
 		c->verbose = 1;
 		return 0;
+	case OPTION_CHECK:
+		c->check = 1;
+		return 0;
+	case OPTION_SHARE:
+		return parse_descriptor("share", &c->share.old_root, e);
+	case OPTION_SHARE_LIST:
+		return parse_descriptor("share-list", &c->share.old_list, e);
+	case OPTION_LINK:
+		c->share.link = 1;
+		return 0;
 	default:
 		return err_set(e, ERR_USAGE, "%s", usage);
 	}
@@ -181,6 +207,36 @@ enter_sandbox(const struct command *c, int root, struct err *e)
 }
 
 static int
+check(const struct command *c, int root, struct err *e)
+{
+	const struct unpack_check how = { .uid = c->uid, .gid = c->gid, .out = stdout };
+
+	if (c->list < 0 || c->share.old_root >= 0)
+		return err_set(e, ERR_USAGE, "%s", usage);
+	return unpack_check(root, c->list, &how, e);
+}
+
+static int
+share(struct command *c, int root, struct err *e)
+{
+	struct unpack_shared done;
+
+	if (c->list < 0 || c->share.old_list < 0)
+		return err_set(e, ERR_USAGE, "%s", usage);
+	c->share.root = root;
+	c->share.list = c->list;
+	if (unpack_share(&c->share, &done, e) < 0)
+		return -1;
+	if (done.old_list.class != ERR_NONE)
+		(void)fprintf(stderr, "note: nothing is shared: of the other install, %s\n",
+		    done.old_list.msg);
+	if (printf("shared %" PRIu64 " files, %" PRIu64 " bytes\n", done.files, done.bytes) < 0 ||
+	    fflush(stdout) != 0)
+		return err_sys(e, "write what was shared");
+	return 0;
+}
+
+static int
 run(struct command *c, struct err *e)
 {
 	AUTO_CLOSE int root = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -188,6 +244,10 @@ run(struct command *c, struct err *e)
 
 	if (root < 0)
 		return err_sys(e, "open the staging directory");
+	if (c->check)
+		return check(c, root, e);
+	if (c->share.old_root >= 0)
+		return share(c, root, e);
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	if (give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
@@ -221,6 +281,7 @@ main(int argc, char **argv)
 		.uid = -1,
 		.gid = -1,
 		.list = -1,
+		.share = { .old_root = -1, .old_list = -1 },
 	};
 	struct err e = ERR_INIT;
 	int option, r = 0;
