@@ -142,8 +142,8 @@ static int
 look(const struct pass *p, const struct intent_app *app, struct seen_installs *seen, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/installs", app->basedir);
-	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	AUTO_INSTALLS struct installs found = { 0 };
+	AUTO_CLOSE int dir = -1;
 	int exists = 1;
 
 	seen->there = xcalloc(app->nversions, 1);
@@ -153,6 +153,7 @@ look(const struct pass *p, const struct intent_app *app, struct seen_installs *s
 	if (exists < 0)
 		return -1;
 	seen->no_user = !exists;
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return errno == ENOENT ? 0 : err_sys(e, "open %s", path);
 	if (find_intended(p, app, path, dir, seen, e) < 0 ||
