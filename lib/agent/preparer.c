@@ -17,9 +17,13 @@
 enum { PREPARE_INSTALL, PREPARE_SWEEP };
 
 static const struct setting settings[] = {
-	{ "repo", 0, SETTING_TEXT, SETTING_ANYWHERE, "URL",
-	    "where artifacts are: file://, http(s)://" },
+	{ "repo", 0, SETTING_LIST, SETTING_ANYWHERE, "URL",
+	    "where artifacts are: file, http, https, s3 (several)" },
 	{ "repo-cacert", 0, SETTING_TEXT, SETTING_ANYWHERE, "FILE", "whom to trust for https" },
+	{ "netrc", 0, SETTING_TEXT, SETTING_ANYWHERE, "FILE", "passwords for repositories" },
+	{ "repo-headers", 0, SETTING_TEXT, SETTING_ANYWHERE, "FILE", "headers for repositories" },
+	{ "s3-endpoint", 0, SETTING_TEXT, SETTING_ANYWHERE, "URL", "where s3://bucket is" },
+	{ "s3-credentials", 0, SETTING_TEXT, SETTING_ANYWHERE, "FILE", "keys for s3://" },
 	{ 0 },
 };
 
@@ -49,23 +53,34 @@ look(const struct intent_app *app, struct seen_installs *seen, struct err *e)
 	return install_leftovers(dir, app->name, &seen->leftovers, e);
 }
 
-/* Where artifacts come from. Owns: the caller frees. */
-static char *
-repository(const struct pass *p)
+/* Where artifacts come from; in pp.conf and the environment with blanks between. */
+static void
+repositories(const struct pass *p, struct strv *repos)
 {
-	const char *given = settings_text(p->settings, "repo");
+	const struct strv *given = settings_list(p->settings, "repo");
 	AUTO_FREE char *place = pass_place(p, "repo");
 
-	return given != NULL ? xstrdup(given) : xasprintf("file://%s", place);
+	for (size_t i = 0; i < given->n; i++) {
+		AUTO_STRV struct strv words = { 0 };
+
+		strv_split(&words, given->items[i], ' ');
+		for (size_t k = 0; k < words.n; k++)
+			if (words.items[k][0] != '\0')
+				strv_add(repos, xstrdup(words.items[k]));
+	}
+	if (repos->n == 0)
+		strv_add(repos, xasprintf("file://%s", place));
 }
 
 static int
 observe(struct pass *p, struct err *e)
 {
-	AUTO_FREE char *repo = repository(p);
+	AUTO_STRV struct strv repos = { 0 };
 
-	if (fetch_check_repo(repo, e) < 0)
-		return -1;
+	repositories(p, &repos);
+	for (size_t i = 0; i < repos.n; i++)
+		if (fetch_check_repo(repos.items[i], e) < 0)
+			return -1;
 	for (size_t i = 0; i < p->intent.napps; i++) {
 		struct seen_installs *seen = &p->seen[i].installs;
 		struct err why = ERR_INIT;
@@ -112,12 +127,36 @@ version_of(const struct intent_app *app, const char *id)
 	return NULL;
 }
 
+static struct fetch *
+open_fetch(const struct pass *p, struct err *e)
+{
+	const struct settings *s = p->settings;
+	AUTO_STRV struct strv repos = { 0 };
+	struct fetch_options options = { .repos = &repos,
+		.cacert = settings_text(s, "repo-cacert"),
+		.netrc = settings_text(s, "netrc"),
+		.headers = settings_text(s, "repo-headers"),
+		.s3_endpoint = settings_text(s, "s3-endpoint"),
+		.s3_credentials = settings_text(s, "s3-credentials") };
+
+	repositories(p, &repos);
+	return fetch_new(&options, e);
+}
+
+static struct fetch *fetch;
+
+static void
+close_fetch(void)
+{
+	fetch_free(fetch);
+}
+
 static int
 install_version(const struct pass *p, const struct intent_app *app, const char *path, int dir,
     const struct intent_version *version, struct err *e)
 {
-	AUTO_FREE char *repo = repository(p), *where = NULL;
-	AUTO_CLOSE int fd = -1;
+	AUTO_FREE char *part = xasprintf(".%s_%s.part", app->name, version->id);
+	AUTO_FETCHED struct fetched got = FETCHED_INIT;
 	struct user user;
 	struct install in = { .path = path,
 		.dir = dir,
@@ -131,11 +170,15 @@ install_version(const struct pass *p, const struct intent_app *app, const char *
 		return -1;
 	if (!user.self)
 		in.gid = user.gid;
-	fd = fetch_open(repo, settings_text(p->settings, "repo-cacert"), app->name, version->id,
-	    dir, &where, e);
-	if (fd < 0)
+	if (fetch == NULL) {
+		fetch = open_fetch(p, e);
+		if (fetch == NULL)
+			return -1;
+		(void)atexit(close_fetch);
+	}
+	if (fetch_artifact(fetch, app->name, version->id, dir, part, &got, e) < 0)
 		return -1;
-	return install_unpack(&in, fd, where, e) < 0 ? err_wrap(e, "%s", where) : 0;
+	return install_unpack(&in, got.fd, got.where, e) < 0 ? err_wrap(e, "%s", got.where) : 0;
 }
 
 static int
