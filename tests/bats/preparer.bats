@@ -360,13 +360,17 @@ serve() {
 		location /forbidden { return 403; }
 		location /broken { return 500; }
 	CONF
-	for case in forbidden=403 broken=500; do
-		run -1 --separate-stderr pp converge preparer --repo="$HTTP_URL/${case%=*}"
-		[[ $(said) == *"FATAL slug: version abc123: $HTTP_URL/${case%=*}/slug/slug_abc123.tar.gz: HTTP status ${case#*=}" ]]
-		wait_until 2 grep -q "GET /${case%=*}/slug/slug_abc123.tar.gz " "$HTTP_LOG"
-		[ "$(grep -c "GET /${case%=*}/" "$HTTP_LOG")" -eq 1 ]
+	while read -r path status attempts words; do
+		run -1 --separate-stderr pp converge preparer --repo="$HTTP_URL/$path"
+		[[ $(said) == *"FATAL slug: version abc123: $HTTP_URL/$path/slug/slug_abc123.tar.gz: HTTP status $status${words:+ $words}" ]]
+		wait_until 2 grep -q "GET /$path/slug/slug_abc123.tar.gz " "$HTTP_LOG"
+		[ "$(grep -c "GET /$path/" "$HTTP_LOG")" -eq "$attempts" ]
+		[ "$(grep -c "GET /$path/slug/slug_abc123.tar.gz " "$HTTP_LOG")" -eq "$attempts" ]
 		nothing_installed
-	done
+	done <<-'EOF'
+		forbidden 403 1
+		broken 500 4 (4 attempts)
+	EOF
 }
 
 @test "a server that is not there is an error, and the next run converges" {
@@ -447,7 +451,8 @@ serve() {
 	run -1 --separate-stderr pp converge preparer --repo="$HTTP_URL" --timeout=1s
 	[ "$SECONDS" -le 4 ]
 	[[ $(said) == *"FATAL slug: version abc123: $HTTP_URL/slug/slug_abc123.tar.gz: "*timed\ out* ]]
-	nothing_installed
+	# What has come is kept, for the next run to go on with.
+	[ "$(ls -A "$INSTALLS")" = .slug_abc123.part$'\n'.slug_abc123.part.meta ]
 }
 
 @test "a repository that is no address is refused, and so is one with a password in it" {
