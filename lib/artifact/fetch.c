@@ -261,7 +261,7 @@ search_place(struct search *s, struct place *place, struct fetched *out, struct 
 		place->down_until_ms = clock_now_ms() + DOWN_MS;
 		place->down = *why;
 	}
-	if (r == FETCH_NONE && worst == FETCH_DENIED) {
+	if (worst == FETCH_DENIED && (r == FETCH_NONE || r == FETCH_DENIED)) {
 		*why = denied;
 		return FETCH_DENIED;
 	}

@@ -14,7 +14,8 @@
 #
 #     status CODE [HEADER | HEADER...]   with this status, these headers, and no body to speak of
 #     set HEADER | HEADER...             truly, but with these headers instead of the ones of that name,
-#                                        or without it where the value is empty
+#                                        or without it where the value is empty; with another length,
+#                                        the connection is closed at the end
 #     length N                           truly, but it says that it is N bytes long
 #     cut N                              N bytes of the body, then the connection is closed
 #     reset N                            the same, by a reset
@@ -38,6 +39,7 @@ use IO::Select;
 use IO::Socket::INET;
 use POSIX qw(strftime);
 use Socket qw(SOL_SOCKET SO_LINGER);
+use Time::HiRes ();
 
 my ($portfile, $log, $root, $plan) = @ARGV;
 my $server = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', Proto => 'tcp',
@@ -60,12 +62,14 @@ sub note {
 sub find_plan {
 	my ($path) = @_;
 	open(my $f, '<', $plan) or return ('truth', '');
+	# Each plan counts anew, even where it says the same as the one before.
+	my $id = join ' ', (Time::HiRes::stat($f))[1, 9];
 	while (my $line = <$f>) {
 		chomp $line;
 		my ($regex, $times, $kind, $argument) = split / /, $line, 4;
 		next if !defined $kind || $path !~ /$regex/;
-		next if $times ne '*' && ($used{$line} // 0) >= $times;
-		$used{$line}++;
+		next if $times ne '*' && ($used{"$id $line"} // 0) >= $times;
+		$used{"$id $line"}++;
 		return ($kind, $argument // '');
 	}
 	return ('truth', '');
@@ -164,7 +168,7 @@ sub deliver {
 	}
 	print $c $body;
 	$c->flush;
-	return $kind ne 'length';
+	return $kind ne 'length' && ($kind ne 'set' || $argument !~ /content-length/i);
 }
 
 # Answer one request. Returns whether the connection goes on.
