@@ -153,6 +153,7 @@ try_file(const struct search *s, const char *path, struct fetched *out, struct e
 		return is_absent() ? FETCH_NONE : FETCH_FAILED;
 	if (out->size <= max)
 		return FETCH_GOT;
+	(void)close(mem_take_fd(&out->fd));
 	err_set(why, ERR_DATA, "%s is larger than %llu bytes, the most that is allowed", path,
 	    (unsigned long long)max);
 	return FETCH_OVER;
@@ -261,7 +262,7 @@ search_place(struct search *s, struct place *place, struct fetched *out, struct 
 		place->down_until_ms = clock_now_ms() + DOWN_MS;
 		place->down = *why;
 	}
-	if (r == FETCH_NONE && worst == FETCH_DENIED) {
+	if (worst == FETCH_DENIED && (r == FETCH_NONE || r == FETCH_DENIED)) {
 		*why = denied;
 		return FETCH_DENIED;
 	}
@@ -333,6 +334,7 @@ fetch_artifact(struct fetch *f, const char *app, const char *version, int dir, c
 static int
 beside_file(const char *path, struct buf *out, struct err *e)
 {
+	AUTO_BUF struct buf text = { 0 };
 	uint64_t size;
 	AUTO_CLOSE int fd = open_file(path, &size, e);
 	char chunk[4096];
@@ -341,12 +343,15 @@ beside_file(const char *path, struct buf *out, struct err *e)
 	if (fd < 0)
 		return is_absent() ? 1 : -1;
 	while ((n = read(fd, chunk, sizeof chunk)) > 0) {
-		buf_add(out, chunk, (size_t)n);
-		if (out->n > FETCH_BESIDE_MAX)
+		buf_add(&text, chunk, (size_t)n);
+		if (text.n > FETCH_BESIDE_MAX)
 			return err_set(e, ERR_DATA, "%s is larger than %zu bytes", path,
 			    FETCH_BESIDE_MAX);
 	}
-	return n < 0 ? err_sys(e, "read %s", path) : 0;
+	if (n < 0)
+		return err_sys(e, "read %s", path);
+	buf_add(out, text.n ? text.data : "", text.n);
+	return 0;
 }
 
 static int

@@ -88,6 +88,6 @@ void fetched_release(struct fetched *artifact);
  * May this be a repository: file:///path, http://, https:// or s3://, and no password in it?
  * Returns: 0; -1 with *e set (ERR_CONFIG).
  */
-int fetch_check_repo(const char *repo, struct err *e);
+int fetch_check_repo(const char *text, struct err *e);
 
 #endif

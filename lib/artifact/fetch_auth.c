@@ -115,10 +115,10 @@ header_fault(const char *line)
 }
 
 static struct fetch_headers *
-headers_of(struct fetch_auth *auth, const char *origin)
+headers_of(struct fetch_auth *auth, char *origin)
 {
 	auth->headers = xreallocarray(auth->headers, auth->nheaders + 1, sizeof *auth->headers);
-	auth->headers[auth->nheaders] = (struct fetch_headers){ .origin = xstrdup(origin) };
+	auth->headers[auth->nheaders] = (struct fetch_headers){ .origin = origin };
 	return &auth->headers[auth->nheaders++];
 }
 
@@ -149,7 +149,7 @@ parse_headers(struct fetch_auth *auth, const char *path, char *text, struct err 
 				    "--repo-headers: %s:%d: write [https://host] or "
 				    "[https://host:port]",
 				    path, number);
-			now = headers_of(auth, line);
+			now = headers_of(auth, xstrdup(line));
 			continue;
 		}
 		fault = header_fault(line);

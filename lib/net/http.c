@@ -433,6 +433,19 @@ is_plain(const char *url)
 	return strncasecmp(url, "http://", 7) == 0;
 }
 
+/* libcurl puts what it found in netrc there; what a server put there is none of our passwords. */
+static char *
+without_userinfo(const char *url)
+{
+	const char *host = strstr(url, "://") + 3, *at = host;
+	size_t n = origin_length(url);
+
+	for (const char *p = host; p < url + n; p++)
+		if (*p == '@')
+			at = p + 1;
+	return xasprintf("%.*s%s", (int)(host - url), url, at);
+}
+
 /* 1 and *next, where the answer sends us; 0 if it does not; -1 where we do not go. */
 static int
 redirect(struct http *h, const struct transfer *t, int hops, char **next, struct err *e)
@@ -450,13 +463,11 @@ redirect(struct http *h, const struct transfer *t, int hops, char **next, struct
 		fault = "it redirects to what is neither http nor https";
 	else if (is_plain(to) && !is_plain(t->url))
 		fault = "it redirects from https to http";
-	else if (memchr(to, '@', origin_length(to)) != NULL)
-		fault = "it redirects with a password";
 	if (fault != NULL) {
 		t->resp->fault = HTTP_REFUSED;
 		return err_set(e, ERR_STORE, "%s: %s", t->req->url, fault);
 	}
-	*next = xstrdup(to);
+	*next = without_userinfo(to);
 	return 1;
 }
 

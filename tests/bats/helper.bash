@@ -444,7 +444,8 @@ tls_issue() {
 # --- HTTP
 
 # http_start [--tls] DIR [-]: nginx serving DIR at $HTTP_URL, also at $HTTPS_URL with --tls. With -,
-# stdin goes into its server block. Every request is a line of $HTTP_LOG.
+# stdin goes into its server block. Every request is a line of $HTTP_LOG, and one of $HTTP_CONNECTIONS:
+# the number of its connection and its path.
 http_start() {
 	local dir tls='' root extra='' port tls_port='' listen=''
 
@@ -456,6 +457,7 @@ http_start() {
 	[ "${2-}" != - ] || extra=$(cat)
 	dir=$(mktemp -d "$(helper_dir)/nginx.XXXXXX")
 	HTTP_LOG=$dir/access.txt
+	HTTP_CONNECTIONS=$dir/connections.txt
 	port=$(free_port)
 	if [ -n "$tls" ]; then
 		tls_make
@@ -470,6 +472,8 @@ http_start() {
 		events {}
 		http {
 			access_log $HTTP_LOG;
+			log_format connection '\$connection \$uri';
+			access_log $HTTP_CONNECTIONS connection;
 			client_body_temp_path $dir/body;
 			proxy_temp_path $dir/proxy;
 			fastcgi_temp_path $dir/fastcgi;
@@ -485,10 +489,10 @@ http_start() {
 	EOF
 	spawn nginx nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
 	HTTP_PID=$SPAWNED
-	export HTTP_LOG HTTP_PID
+	export HTTP_LOG HTTP_PID HTTP_CONNECTIONS
 	export HTTP_URL=http://127.0.0.1:$port
 	[ -z "$tls" ] || export HTTPS_URL=https://localhost:$tls_port
-	wait_until 10 curl -s --noproxy '*' -o /dev/null "$HTTP_URL/" && : >"$HTTP_LOG"
+	wait_until 10 curl -s --noproxy '*' -o /dev/null "$HTTP_URL/" && : >"$HTTP_LOG" && : >"$HTTP_CONNECTIONS"
 }
 
 http_stop() {

@@ -360,9 +360,9 @@ serve() {
 		location /forbidden { return 403; }
 		location /broken { return 500; }
 	CONF
-	while read -r path status attempts words; do
+	while read -r path answer attempts words; do
 		run -1 --separate-stderr pp converge preparer --repo="$HTTP_URL/$path"
-		[[ $(said) == *"FATAL slug: version abc123: $HTTP_URL/$path/slug/slug_abc123.tar.gz: HTTP status $status${words:+ $words}" ]]
+		[[ $(said) == *"FATAL slug: version abc123: $HTTP_URL/$path/slug/slug_abc123.tar.gz: HTTP status $answer${words:+ $words}" ]]
 		wait_until 2 grep -q "GET /$path/slug/slug_abc123.tar.gz " "$HTTP_LOG"
 		[ "$(grep -c "GET /$path/" "$HTTP_LOG")" -eq "$attempts" ]
 		[ "$(grep -c "GET /$path/slug/slug_abc123.tar.gz " "$HTTP_LOG")" -eq "$attempts" ]

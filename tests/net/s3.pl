@@ -134,6 +134,8 @@ sub object {
 
 sub answer {
 	my ($c, $method, $target, $h) = @_;
+	# As a proxy is asked.
+	$target =~ s{^http://[^/]+}{};
 	my ($path, $query) = split /\?/, $target, 2;
 	my ($bucket, $name) = ($h->{host} // '') =~ /^([^:]+)\.s3[.-]/ ? ($1, decode(substr $path, 1)) :
 		decode($path) =~ m{^/([^/]+)/(.*)$}s ? ($1, $2) : ('', '');
