@@ -51,14 +51,16 @@ unpacked() {
 	mkdir "$STAGE"
 }
 
-# refused CODE PATTERN: with that code and that one line, and nothing is unpacked.
+# refused CODE PATTERN: with that code and that one line, and nothing is unpacked. It may stand in an
+# or-list, where no command ends a function by failing.
 refused() {
-	run "-$1" --separate-stderr unpack
-	[ "$output" = "" ]
-	[ "${#stderr_lines[@]}" -eq 1 ]
+	run "-$1" --separate-stderr unpack || return 1
 	# shellcheck disable=SC2053
-	[[ $stderr == $2 ]] || fail "it says: $stderr
+	if [[ $stderr != $2 || $stderr == *$'\n'* || -n $output ]]; then
+		fail "it says: $stderr$output
   wanted: $2"
+		return 1
+	fi
 	[ -z "$(ls -A "$STAGE")" ]
 }
 
@@ -451,10 +453,13 @@ wrong_sidecar() {
 
 # declines PATTERN ARG...: preparer fails, says so, and leaves nothing at all.
 declines() {
-	run -1 --separate-stderr preparer "${@:2}"
+	run -1 --separate-stderr preparer "${@:2}" || return 1
 	# shellcheck disable=SC2053
-	[[ $(said) == *"FATAL slug: version "*$1* ]] || fail "it says: $stderr
+	if [[ $(said) != *"FATAL slug: version "*$1* ]]; then
+		fail "it says: $stderr
   wanted: $1"
+		return 1
+	fi
 	[ -z "$(ls -A "$BASEDIR/installs" 2>/dev/null)" ]
 }
 
