@@ -1,5 +1,6 @@
 #include "lib/artifact/unpack_minisign.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -172,7 +173,9 @@ unpack_minisign_check_name(const char *comment, const char *name, struct err *e)
 void
 unpack_minisign_show_id(char *text, const unsigned char *id)
 {
-	/* A number, lowest byte first. */
-	for (size_t i = 0; i < UNPACK_MINISIGN_ID_BYTES; i++)
-		(void)snprintf(text + 2 * i, 3, "%02X", id[UNPACK_MINISIGN_ID_BYTES - 1 - i]);
+	uint64_t number = 0;
+
+	for (size_t i = UNPACK_MINISIGN_ID_BYTES; i > 0; i--)
+		number = number << 8 | id[i - 1];
+	(void)snprintf(text, UNPACK_MINISIGN_ID_ROOM, "%" PRIX64, number);
 }

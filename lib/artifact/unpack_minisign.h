@@ -16,7 +16,7 @@
 #define UNPACK_MINISIGN_SIG_BYTES 64
 #define UNPACK_MINISIGN_KEY_BYTES 32
 
-/** Room for a key's id as minisign prints it: 16 upper case hex digits. */
+/** Room for a key's id as minisign prints it: up to 16 hex digits. */
 #define UNPACK_MINISIGN_ID_ROOM 17
 
 struct unpack_minisign_key {

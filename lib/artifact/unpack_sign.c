@@ -21,6 +21,7 @@
 struct unpack_sign {
 	struct unpack_minisign_sig sig;
 	unsigned char key[UNPACK_MINISIGN_KEY_BYTES];
+	unsigned char sha256[UNPACK_SIGN_SHA256_BYTES];
 	char *note;
 };
 
@@ -213,29 +214,41 @@ unpack_sign_load(const char *keys_dir, const char *sig, size_t sig_len, const ch
 	return NULL;
 }
 
+/* Both digests of the file from one reading, so that they are of the same bytes. */
 static int
-verify_prehashed(const struct unpack_sign *s, int fd, struct err *e)
+digest_file(int fd, EVP_MD_CTX *blake, EVP_MD_CTX *sha, struct err *e)
 {
-	AUTO_CTX EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	AUTO_FREE char *block = xcalloc(1, BLOCK_BYTES);
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned int length = 0;
 	off_t at = 0;
 	ssize_t n;
-	int ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_blake2b512(), NULL) == 1;
 
-	while (ok) {
-		n = pread(fd, block, BLOCK_BYTES, at);
+	while ((n = pread(fd, block, BLOCK_BYTES, at)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_sys(e, "read the artifact");
-		if (n == 0)
-			break;
-		ok = EVP_DigestUpdate(ctx, block, (size_t)n) == 1;
+		if (EVP_DigestUpdate(blake, block, (size_t)n) != 1 ||
+		    EVP_DigestUpdate(sha, block, (size_t)n) != 1)
+			return libcrypto_failed(e);
 		at += n;
 	}
-	if (!ok || EVP_DigestFinal_ex(ctx, digest, &length) != 1)
+	return 0;
+}
+
+static int
+verify_prehashed(struct unpack_sign *s, int fd, struct err *e)
+{
+	AUTO_CTX EVP_MD_CTX *blake = EVP_MD_CTX_new(), *sha = EVP_MD_CTX_new();
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int length = 0;
+
+	if (blake == NULL || sha == NULL || EVP_DigestInit_ex(blake, EVP_blake2b512(), NULL) != 1 ||
+	    EVP_DigestInit_ex(sha, EVP_sha256(), NULL) != 1)
+		return libcrypto_failed(e);
+	if (digest_file(fd, blake, sha, e) < 0)
+		return -1;
+	if (EVP_DigestFinal_ex(sha, s->sha256, NULL) != 1 ||
+	    EVP_DigestFinal_ex(blake, digest, &length) != 1)
 		return libcrypto_failed(e);
 	return is_signed(s->key, s->sig.sig, digest, length, e);
 }
@@ -252,12 +265,30 @@ die_of_sigbus(int signal)
 	_exit(EX_DATAERR);
 }
 
+static int
+verify_map(struct unpack_sign *s, const void *map, size_t n, struct err *e)
+{
+	if (EVP_Digest(map, n, s->sha256, NULL, EVP_sha256(), NULL) != 1)
+		return libcrypto_failed(e);
+	return is_signed(s->key, s->sig.sig, map, n, e);
+}
+
+static int
+was_written(const struct stat *before, const struct stat *after)
+{
+	return before->st_size != after->st_size ||
+	    before->st_mtim.tv_sec != after->st_mtim.tv_sec ||
+	    before->st_mtim.tv_nsec != after->st_mtim.tv_nsec ||
+	    before->st_ctim.tv_sec != after->st_ctim.tv_sec ||
+	    before->st_ctim.tv_nsec != after->st_ctim.tv_nsec;
+}
+
 /* Ed25519 reads its message as one: a map, not memory, so that it costs none that others need. */
 static int
-verify_legacy(const struct unpack_sign *s, int fd, struct err *e)
+verify_legacy(struct unpack_sign *s, int fd, struct err *e)
 {
 	struct sigaction handler = { .sa_handler = die_of_sigbus }, before;
-	struct stat st;
+	struct stat st, after;
 	void *map;
 	int matches;
 
@@ -268,15 +299,18 @@ verify_legacy(const struct unpack_sign *s, int fd, struct err *e)
 		    "its signature is a legacy one, which is for files up to 1 GiB; sign it without "
 		    "-l");
 	if (st.st_size == 0)
-		return is_signed(s->key, s->sig.sig, "", 0, e);
+		return verify_map(s, "", 0, e);
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
 		return err_sys(e, "map the artifact");
 	(void)madvise(map, (size_t)st.st_size, MADV_SEQUENTIAL);
 	(void)sigaction(SIGBUS, &handler, &before);
-	matches = is_signed(s->key, s->sig.sig, map, (size_t)st.st_size, e);
+	matches = verify_map(s, map, (size_t)st.st_size, e);
 	(void)sigaction(SIGBUS, &before, NULL);
 	(void)munmap(map, (size_t)st.st_size);
+	if (matches == 1 && (fstat(fd, &after) < 0 || was_written(&st, &after)))
+		return err_set(e, ERR_DATA,
+		    "the artifact changed while its signature was verified");
 	return matches;
 }
 
@@ -294,6 +328,12 @@ unpack_sign_verify(struct unpack_sign *s, int artifact_fd, const char **key_note
 		    s->note);
 	*key_note = s->note;
 	return 0;
+}
+
+const unsigned char *
+unpack_sign_sha256(const struct unpack_sign *s)
+{
+	return s->sha256;
 }
 
 void

@@ -12,6 +12,8 @@
 /** A legacy signature is over the file in one piece, so there is a limit to that; it is minisign's too. */
 #define UNPACK_SIGN_LEGACY_MAX (1 << 30)
 
+#define UNPACK_SIGN_SHA256_BYTES 32
+
 struct unpack_sign;
 
 /**
@@ -32,12 +34,20 @@ struct unpack_sign *unpack_sign_load(const char *keys_dir, const char *sig, size
 /**
  * Does the signature match the regular file `artifact_fd`, from its first byte to its last?
  *
- * Effect:  reads all of it; the offset stays. A file with a legacy signature is mapped: when it is cut
- *          short meanwhile, or its disk fails, the process says so and ends with EX_DATAERR.
+ * Effect:  reads all of it; the offset stays. A file with a legacy signature is mapped, and read from
+ *          there twice: when it is cut short meanwhile, or its disk fails, the process says so and ends
+ *          with EX_DATAERR; when it is written to meanwhile, that is an error.
  * Returns: 0 and *key_note, which key it was, for people, valid until the free; -1 with *e set.
  */
 int unpack_sign_verify(struct unpack_sign *s, int artifact_fd, const char **key_note,
     struct err *e);
+
+/**
+ * The SHA-256 of the bytes that were verified. The file may be somebody's who writes to it: what is
+ * unpacked from it later has to have this digest too.
+ * Returns: UNPACK_SIGN_SHA256_BYTES, borrowed, after unpack_sign_verify() returned 0.
+ */
+const unsigned char *unpack_sign_sha256(const struct unpack_sign *s);
 
 /** NULL is fine. */
 void unpack_sign_free(struct unpack_sign *s);

@@ -102,24 +102,48 @@ check_inside(int dir, uint64_t *things)
 	}
 }
 
+/* Is the list one that says that it is at its end? */
+static int
+is_complete(int list)
+{
+	static const char first[] = "pp-list 1\n";
+	char text[1 << 16], *last;
+	ssize_t n = pread(list, text, sizeof text - 1, 0);
+
+	HOLDS(n >= 0);
+	text[n] = '\0';
+	/* Names may be long. */
+	if (n == sizeof text - 1)
+		return 1;
+	if (n < 2 || strncmp(text, first, sizeof first - 1) != 0 || text[n - 1] != '\n')
+		return 0;
+	text[n - 1] = '\0';
+	last = strrchr(text, '\n');
+	return last != NULL && strncmp(last + 1, "end ", 4) == 0;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const struct unpack_options options = { .gid = -1,
-		.max_size_bytes = MAX_SIZE,
-		.max_files = MAX_FILES };
+	struct unpack_options options = { .limits = { .max_size_bytes = MAX_SIZE,
+					      .max_files = MAX_FILES,
+					      .max_ratio = UNPACK_MAX_RATIO,
+					      .room_bytes = UINT64_MAX } };
 	AUTO_CLOSE int artifact = memfd_create("artifact", MFD_CLOEXEC);
-	AUTO_CLOSE int root = -1;
+	AUTO_CLOSE int root = -1, list = memfd_create("list", MFD_CLOEXEC);
 	struct err e = ERR_INIT, ignored = ERR_INIT;
 	uint64_t things = 0;
 
-	HOLDS(artifact >= 0 && write(artifact, data, n) == (ssize_t)n);
+	HOLDS(artifact >= 0 && write(artifact, data, n) == (ssize_t)n && list >= 0);
+	options.list = unpack_list_new(list);
 	HOLDS(lseek(artifact, 0, SEEK_SET) == 0);
 	HOLDS(mkdirat(box, "root", 0700) == 0 && fchdir(outside) == 0);
 	root = openat(box, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	HOLDS(root >= 0);
 	if (unpack_run(artifact, root, &options, &e) < 0)
 		fuzz_check_refusal(&e);
+	unpack_list_free(options.list);
+	HOLDS(e.class != ERR_NONE || is_complete(list));
 	/* The corpus has a relative path. */
 	HOLDS(fchdir(home) == 0);
 	check_neighbours();
