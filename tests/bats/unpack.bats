@@ -393,7 +393,7 @@ same_tree() {
 	local wrong sum
 	wrong=$(printf '0%.0s' {1..64})
 	sum=$(sha256sum <"$TAR")
-	refused "sha256 does not match: the intent says $wrong, the artifact has ${sum%% *}" --sha256="$wrong"
+	refused "sha256 does not match: it should be $wrong, and is ${sum%% *}" --sha256="$wrong"
 	[ "$(ls -A "$STAGE")" = "" ]
 }
 
