@@ -432,8 +432,12 @@ meanwhile() {
 
 # --- pp converge preparer
 
+# preparer ARG...: from $REPO_URL where none is given; several would be tried in their order.
 preparer() {
-	pp converge preparer --repo="$REPO_URL" --trusted-keys="$KEYS" "$@"
+	local repo=(--repo="$REPO_URL")
+
+	[[ " $*" != *" --repo="* ]] || repo=()
+	pp converge preparer "${repo[@]}" --trusted-keys="$KEYS" "$@"
 }
 
 # intend [VERSION]: it is to be ready.
