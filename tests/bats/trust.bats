@@ -8,6 +8,7 @@ load node
 setup() {
 	helper_setup
 	need minisign
+	store_dir
 	KEYS=$BATS_TEST_TMPDIR/trusted.d
 	SECRETS=$BATS_TEST_TMPDIR/secrets
 	STAGE=$BATS_TEST_TMPDIR/stage
@@ -432,8 +433,12 @@ meanwhile() {
 
 # --- pp converge preparer
 
+# preparer ARG...: from $REPO_URL where none is given; several would be tried in their order.
 preparer() {
-	pp converge preparer --repo="$REPO_URL" --trusted-keys="$KEYS" "$@"
+	local repo=(--repo="$REPO_URL")
+
+	[[ " $*" != *" --repo="* ]] || repo=()
+	pp converge preparer "${repo[@]}" --trusted-keys="$KEYS" "$@"
 }
 
 # intend [VERSION]: it is to be ready.
@@ -627,9 +632,9 @@ asked_for() {
 	sidecar
 	intend
 	http_start "$REPO" - <<-'CONF'
-		location ~ /no-sig/(.*)\.minisig$ { return 403; }
-		location ~ /no-sum/(.*)\.sha256$ { return 403; }
-		location ~ /no-s.../(.*)$ { alias $document_root/$1; }
+		location ~ ^/no-sig/.*\.minisig$ { return 403; }
+		location ~ ^/no-sum/.*\.sha256$ { return 403; }
+		location ~ ^/no-s { rewrite ^/no-s../(.*) /$1 break; }
 	CONF
 	declines "$HTTP_URL/no-sig/slug/$NAME.minisig" --repo="$HTTP_URL/no-sig"
 	declines "$HTTP_URL/no-sum/slug/$NAME.sha256" --repo="$HTTP_URL/no-sum"

@@ -43,4 +43,27 @@ fuzz_check_refusal(const struct err *e)
 	HOLDS(strcmp(shown, e->msg) == 0);
 }
 
+/**
+ * Does the target of a symlink stay inside the install, from a directory `depth` below it? Only where
+ * no ".." follows a name: the name may be a link to somewhere less deep.
+ */
+static inline int
+fuzz_stays_inside(const char *target, int depth)
+{
+	int named = 0;
+
+	if (target[0] == '/' || target[0] == '\0')
+		return 0;
+	for (size_t n; *target != '\0'; target += n + (target[n] == '/')) {
+		n = strcspn(target, "/");
+		if (n == 2 && strncmp(target, "..", 2) == 0) {
+			if (named || depth-- == 0)
+				return 0;
+		} else if (n > 1 || (n == 1 && target[0] != '.')) {
+			named = 1;
+		}
+	}
+	return 1;
+}
+
 #endif

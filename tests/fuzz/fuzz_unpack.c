@@ -75,9 +75,18 @@ check_neighbours(void)
 	HOLDS(same(&now, &victim_was));
 }
 
+static void
+check_link(int dir, const char *name, int depth)
+{
+	struct err e = ERR_INIT;
+	AUTO_FREE char *target = link_read(dir, name, &e);
+
+	HOLDS(target != NULL && fuzz_stays_inside(target, depth));
+}
+
 /* What is inside, all of it: files, directories and links, none that others may write or with more. */
 static void
-check_inside(int dir, uint64_t *things)
+check_inside(int dir, int depth, uint64_t *things)
 {
 	AUTO_STRV struct strv names = { 0 };
 	struct err e = ERR_INIT;
@@ -90,6 +99,8 @@ check_inside(int dir, uint64_t *things)
 		HOLDS(++*things <= MAX_FILES);
 		HOLDS(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode));
 		HOLDS(S_ISLNK(st.st_mode) || (st.st_mode & 07022) == 0);
+		if (S_ISLNK(st.st_mode))
+			check_link(dir, names.items[i], depth);
 		HOLDS(!S_ISREG(st.st_mode) || (uint64_t)st.st_size <= MAX_SIZE);
 		if (S_ISDIR(st.st_mode)) {
 			AUTO_CLOSE int sub = dir_open_at(dir, names.items[i], &missing, &e);
@@ -97,7 +108,7 @@ check_inside(int dir, uint64_t *things)
 			/* Who is not root cannot look into what he has made unreadable. */
 			HOLDS(sub >= 0 || (geteuid() != 0 && e.class == ERR_PERM));
 			if (sub >= 0)
-				check_inside(sub, things);
+				check_inside(sub, depth + 1, things);
 		}
 	}
 }
@@ -147,7 +158,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	/* The corpus has a relative path. */
 	HOLDS(fchdir(home) == 0);
 	check_neighbours();
-	check_inside(root, &things);
+	check_inside(root, 0, &things);
 	HOLDS(tree_remove(box, "root", &ignored) == 0);
 	return 0;
 }
