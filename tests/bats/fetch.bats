@@ -133,13 +133,13 @@ secret_file() {
 	nothing_besides
 	[[ $(said) != *WARN* ]]
 	wait_until 2 grep -q 'slug_abc123.tar ' "$HTTP_LOG"
-	[ "$(wc -l <"$HTTP_LOG")" -eq 5 ]
+	[ "$(grep -c slug "$HTTP_LOG")" -eq 5 ]
 	# Where the first has it, the next is not asked.
 	again
 	: >"$HTTP_LOG"
 	preparer "$REPO_URL" "$HTTP_URL"
 	is_whole
-	[ ! -s "$HTTP_LOG" ]
+	run ! grep slug "$HTTP_LOG"
 }
 
 @test "several repositories in the environment and in pp.conf have blanks between them" {
@@ -206,8 +206,8 @@ secret_file() {
 	http_start "$REPO"
 	preparer "$HTTP_URL/none" "$HTTP_URL"
 	wait_until 2 grep -q '/slug/slug_def456.tar.gz$' "$HTTP_CONNECTIONS"
-	[ "$(wc -l <"$HTTP_CONNECTIONS")" -eq 14 ]
-	[ "$(cut -d' ' -f1 "$HTTP_CONNECTIONS" | sort -u | wc -l)" -eq 1 ]
+	[ "$(grep -c slug "$HTTP_CONNECTIONS")" -eq 14 ]
+	[ "$(grep slug "$HTTP_CONNECTIONS" | cut -d' ' -f1 | sort -u | wc -l)" -eq 1 ]
 }
 
 # --- what is asked again
