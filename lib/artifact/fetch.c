@@ -21,11 +21,10 @@
 
 static const char *const endings[] = { ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar" };
 
-/* A repository, and how it fared. */
+/* A repository, and how it fares. */
 struct place {
 	struct repo repo;
-	int64_t down_until_ms;
-	struct err down;
+	int64_t down_until_ms; /* it could not be reached; 0: it was not tried, or could */
 };
 
 struct fetch {
@@ -209,26 +208,31 @@ list_tried(const struct search *s, const struct place *place)
 static void
 take_reason(struct search *s, const struct place *place, enum fetch_result r, const struct err *why)
 {
-	AUTO_FREE char *tried = list_tried(s, place);
+	char *tried = list_tried(s, place);
+	char *reason = tried;
 
-	if (r == FETCH_NONE) {
-		strv_add(&s->reasons, mem_take(&tried));
-		return;
-	}
-	/* The ones that had nothing so far are told apart from those that failed. */
-	for (size_t i = 0; !s->failed && i < s->reasons.n; i++) {
-		char *old = s->reasons.items[i];
+	if (r == FETCH_DENIED)
+		reason = xasprintf("%s; it is not there, or we may not read it; tried %s", why->msg,
+		    tried);
+	else if (r != FETCH_NONE)
+		reason = xstrdup(why->msg);
+	else if (s->failed)
+		reason = xasprintf("no such artifact; tried %s", tried);
+	if (r != FETCH_NONE && !s->failed && s->reasons.n > 0) {
+		/* Those that only had nothing so far are told apart from those that failed. */
+		AUTO_FREE char *list = strv_join(&s->reasons, ", ");
 
-		s->reasons.items[i] = xasprintf("no such artifact; tried %s", old);
-		free(old);
+		strv_release(&s->reasons);
+		strv_add(&s->reasons, xasprintf("no such artifact; tried %s", list));
 	}
-	s->failed = 1;
-	if (why->class == ERR_PERM || s->class == ERR_NONE)
-		s->class = why->class;
-	strv_add(&s->reasons,
-	    r == FETCH_DENIED ?
-		xasprintf("%s; it is not there, or we may not read it; tried %s", why->msg, tried) :
-		xstrdup(why->msg));
+	if (r != FETCH_NONE) {
+		s->failed = 1;
+		if (why->class == ERR_PERM || s->class == ERR_NONE)
+			s->class = why->class;
+	}
+	strv_add(&s->reasons, reason);
+	if (reason != tried)
+		free(tried);
 }
 
 /* One repository, ending after ending. */
@@ -239,8 +243,9 @@ search_place(struct search *s, struct place *place, struct fetched *out, struct 
 	struct err denied = ERR_INIT;
 
 	if (place->down_until_ms > clock_now_ms()) {
-		*why = place->down;
-		return FETCH_DOWN;
+		err_set(why, ERR_FAIL, "%s could not be reached a moment ago, and was not asked",
+		    place->repo.text);
+		return FETCH_FAILED;
 	}
 	for (size_t i = 0; i < MEM_COUNT(endings); i++) {
 		AUTO_FREE char *url = url_of(s, place->repo.base, endings[i]);
@@ -258,10 +263,8 @@ search_place(struct search *s, struct place *place, struct fetched *out, struct 
 		if (r != FETCH_NONE && r != FETCH_DENIED)
 			break;
 	}
-	if (r == FETCH_DOWN) {
+	if (r == FETCH_DOWN)
 		place->down_until_ms = clock_now_ms() + DOWN_MS;
-		place->down = *why;
-	}
 	if (worst == FETCH_DENIED && (r == FETCH_NONE || r == FETCH_DENIED)) {
 		*why = denied;
 		return FETCH_DENIED;

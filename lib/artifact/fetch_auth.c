@@ -115,10 +115,10 @@ header_fault(const char *line)
 }
 
 static struct fetch_headers *
-headers_of(struct fetch_auth *auth, char *origin)
+add_headers(struct fetch_auth *auth)
 {
 	auth->headers = xreallocarray(auth->headers, auth->nheaders + 1, sizeof *auth->headers);
-	auth->headers[auth->nheaders] = (struct fetch_headers){ .origin = origin };
+	auth->headers[auth->nheaders] = (struct fetch_headers){ 0 };
 	return &auth->headers[auth->nheaders++];
 }
 
@@ -149,14 +149,15 @@ parse_headers(struct fetch_auth *auth, const char *path, char *text, struct err 
 				    "--repo-headers: %s:%d: write [https://host] or "
 				    "[https://host:port]",
 				    path, number);
-			now = headers_of(auth, xstrdup(line));
+			now = add_headers(auth);
+			now->origin = xstrdup(line);
 			continue;
 		}
 		fault = header_fault(line);
 		if (fault != NULL)
 			return err_set(e, ERR_CONFIG, "--repo-headers: %s:%d: %s", path, number,
 			    fault);
-		now = now != NULL ? now : headers_of(auth, NULL);
+		now = now != NULL ? now : add_headers(auth);
 		strv_add(&now->lines, xstrdup(line));
 	}
 	return 0;

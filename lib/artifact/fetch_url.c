@@ -94,9 +94,9 @@ validator_of(const struct http_response *resp, const char **value)
 	return PART_NONE;
 }
 
-/* Is it what is behind what we have, of the very thing that we have it of? */
+/* Is it what is behind what we have, of the very thing that we have it of? How long is that? */
 static int
-continues(const struct fetch_part *p, const struct http_response *resp)
+continues(struct fetch_part *p, const struct http_response *resp)
 {
 	const char *range = http_header(resp, "Content-Range"), *now;
 	uint64_t first, last, total;
@@ -110,7 +110,10 @@ continues(const struct fetch_part *p, const struct http_response *resp)
 	    parse_number(&range, &last) < 0 || *range++ != '/' ||
 	    parse_number(&range, &total) < 0 || *range != '\0')
 		return 0;
-	return first == p->size && last + 1 == total && (p->total == 0 || p->total == total);
+	if (first != p->size || last + 1 != total || (p->total != 0 && p->total != total))
+		return 0;
+	p->total = total;
+	return 1;
 }
 
 static void

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/log.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define STALL_SECONDS 30
@@ -346,13 +345,9 @@ fault_of(struct http *h, const struct transfer *t, CURLcode code)
 static char *
 shown(const struct transfer *t)
 {
-	char safe[512];
-	AUTO_FREE char *bare = xmemdup(t->url, strcspn(t->url, "?#"));
-
-	if (strcmp(t->url, t->req->url) == 0)
-		return xstrdup(t->url);
-	log_escape(safe, sizeof safe, bare);
-	return xasprintf("%s: redirected to %s", t->req->url, safe);
+	return strcmp(t->url, t->req->url) == 0 ?
+	    xstrdup(t->url) :
+	    xasprintf("%s: redirected to %.*s", t->req->url, (int)strcspn(t->url, "?#"), t->url);
 }
 
 static int
