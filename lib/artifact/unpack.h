@@ -17,7 +17,7 @@
 
 struct unpack_options {
 	const char *sha256;       /* 64 hex digits the artifact must have; NULL: not verified */
-	struct unpack_sign *sign; /* a signature it must have; NULL: not verified */
+	struct unpack_sign *sign; /* what its signature must match; NULL: not verified */
 	struct unpack_limits limits;
 	struct unpack_list *list; /* of what is unpacked; NULL: none is written */
 };

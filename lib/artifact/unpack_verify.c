@@ -30,32 +30,26 @@ digest_of(int fd, unsigned char sum[UNPACK_DIGEST_BYTES], struct err *e)
 	return unpack_digest_end(digest, sum, e);
 }
 
-/* The digest of what the signature is found to be right for, read in the same go. */
-static int
-signed_digest(int fd, struct unpack_sign *sign, unsigned char sum[UNPACK_DIGEST_BYTES],
-    struct err *e)
-{
-	const char *key;
-
-	if (unpack_sign_verify(sign, fd, &key, e) < 0)
-		return -1;
-	memcpy(sum, unpack_sign_sha256(sign), UNPACK_DIGEST_BYTES);
-	return 0;
-}
-
 int
 unpack_verify(int artifact, const struct unpack_options *o, unsigned char sum[UNPACK_DIGEST_BYTES],
     struct err *e)
 {
 	char hex[UNPACK_DIGEST_HEX_ROOM];
+	const char *key;
 
-	if (o->sign != NULL ? signed_digest(artifact, o->sign, sum, e) < 0 :
-			      digest_of(artifact, sum, e) < 0)
+	/* One reading for both, where there is a signature: they have to be of the same bytes. */
+	if (o->sign == NULL && digest_of(artifact, sum, e) < 0)
 		return -1;
+	if (o->sign != NULL) {
+		if (unpack_sign_verify(o->sign, artifact, &key, e) < 0)
+			return -1;
+		memcpy(sum, unpack_sign_sha256(o->sign), UNPACK_DIGEST_BYTES);
+	}
 	unpack_digest_hex(hex, sum);
 	if (o->sha256 != NULL && strcasecmp(hex, o->sha256) != 0)
-		return err_set(e, ERR_DATA, "sha256 does not match: it should be %s, and is %s",
-		    o->sha256, hex);
+		return err_set(e, ERR_DATA,
+		    "sha256 does not match: the intent says %s, the artifact has %s", o->sha256,
+		    hex);
 	return 0;
 }
 
