@@ -262,6 +262,30 @@ is_linked() {
 	done
 }
 
+@test "on an overlay what is shared is right, be the old install in the lower layer or the upper" {
+	on_fs ext4 '
+		mkdir lower upper work merged
+		cd lower
+		two_installs
+		mv new new.list ../upper
+		cd ..
+		mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged
+		cd merged
+		said=$(share old old.list new new.list --link)
+		[[ $said == "shared "* ]]
+		check new new.list
+		check old old.list
+		[ "$(looks new)" = "$LOOKS" ]
+		mv old older
+		cp -a older old
+		rm -r older
+		share old old.list new new.list --link
+		check new new.list
+		[ "$(looks new)" = "$LOOKS" ]
+		cd ..
+		umount merged'
+}
+
 @test "whoever is not root links files of their own" {
 	on_fs ext4 '
 		mkdir mine
