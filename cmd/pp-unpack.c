@@ -21,6 +21,7 @@
 
 #include "lib/artifact/unpack.h"
 #include "lib/artifact/unpack_check.h"
+#include "lib/artifact/unpack_minisign.h"
 #include "lib/artifact/unpack_share.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -42,6 +43,8 @@ struct command {
 	struct unpack_options o;
 	int64_t uid, gid; /* -1: not given */
 	int list;         /* a descriptor, or -1 */
+	int signature;    /* the same */
+	const char *name, *keys;
 	int verbose;
 	int check;
 	struct unpack_share share; /* .old_root -1: not asked for */
@@ -49,6 +52,9 @@ struct command {
 
 enum {
 	OPTION_SHA256,
+	OPTION_SIGNATURE,
+	OPTION_NAME,
+	OPTION_KEYS,
 	OPTION_LIST,
 	OPTION_UID,
 	OPTION_GID,
@@ -66,6 +72,9 @@ enum {
 
 static const struct option long_options[] = {
 	{ "sha256", required_argument, NULL, OPTION_SHA256 },
+	{ "signature", required_argument, NULL, OPTION_SIGNATURE },
+	{ "name", required_argument, NULL, OPTION_NAME },
+	{ "keys", required_argument, NULL, OPTION_KEYS },
 	{ "list", required_argument, NULL, OPTION_LIST },
 	{ "uid", required_argument, NULL, OPTION_UID },
 	{ "gid", required_argument, NULL, OPTION_GID },
@@ -142,6 +151,14 @@ take_option(struct command *c, int option, struct err *e)
 	case OPTION_SHA256:
 		c->o.sha256 = optarg;
 		return check_sha256(optarg, e);
+	case OPTION_SIGNATURE:
+		return parse_descriptor("signature", &c->signature, e);
+	case OPTION_NAME:
+		c->name = optarg;
+		return 0;
+	case OPTION_KEYS:
+		c->keys = optarg;
+		return 0;
 	case OPTION_LIST:
 		return parse_descriptor("list", &c->list, e);
 	case OPTION_UID:
@@ -172,6 +189,27 @@ take_option(struct command *c, int option, struct err *e)
 	default:
 		return err_set(e, ERR_USAGE, "%s", usage);
 	}
+}
+
+/* The signature, and the keys it may be by, as long as their files can be opened. */
+static int
+load_signature(struct command *c, struct err *e)
+{
+	/* One byte more than a signature may have, which is for unpack_sign_load() to refuse. */
+	char text[UNPACK_MINISIGN_SIG_MAX + 1];
+	size_t n = 0;
+	ssize_t r;
+
+	if (c->signature < 0)
+		return 0;
+	if (c->name == NULL || c->keys == NULL)
+		return err_set(e, ERR_USAGE, "--signature needs --name and --keys");
+	while ((r = read(c->signature, text + n, sizeof text - n)) > 0)
+		n += (size_t)r;
+	if (r < 0)
+		return err_sys(e, "read the signature");
+	c->o.sign = unpack_sign_load(c->keys, text, n, c->name, e);
+	return c->o.sign != NULL ? 0 : -1;
 }
 
 /* Root only: what is made in there later will have this owner without being given to it. */
@@ -250,12 +288,13 @@ run(struct command *c, struct err *e)
 		return share(c, root, e);
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
-	if (give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
+	if (load_signature(c, e) < 0 || give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
 		return -1;
 	if (c->list >= 0)
 		c->o.list = unpack_list_new(c->list);
 	r = unpack_run(STDIN_FILENO, root, &c->o, e);
 	unpack_list_free(c->o.list);
+	unpack_sign_free(c->o.sign);
 	return r;
 }
 
@@ -281,6 +320,7 @@ main(int argc, char **argv)
 		.uid = -1,
 		.gid = -1,
 		.list = -1,
+		.signature = -1,
 		.share = { .old_root = -1, .old_list = -1 },
 	};
 	struct err e = ERR_INIT;

@@ -53,7 +53,7 @@ unpack_run(int artifact, int root, const struct unpack_options *o, struct err *e
 	u.writer = unpack_write_new(root, &o->limits, &usage, o->list, e);
 	if (u.writer == NULL)
 		return -1;
-	if (o->sha256 == NULL)
+	if (o->sha256 == NULL && o->sign == NULL)
 		return unpack(&u, artifact, o, &usage, e);
 	if (unpack_verify(artifact, o, sum, e) < 0)
 		return -1;

@@ -12,10 +12,12 @@
 
 #include "lib/artifact/unpack_limits.h"
 #include "lib/artifact/unpack_list.h"
+#include "lib/artifact/unpack_sign.h"
 #include "lib/base/err.h"
 
 struct unpack_options {
-	const char *sha256; /* 64 hex digits the artifact must have; NULL: not verified */
+	const char *sha256;       /* 64 hex digits the artifact must have; NULL: not verified */
+	struct unpack_sign *sign; /* what its signature must match; NULL: not verified */
 	struct unpack_limits limits;
 	struct unpack_list *list; /* of what is unpacked; NULL: none is written */
 };

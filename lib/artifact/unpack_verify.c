@@ -35,9 +35,16 @@ unpack_verify(int artifact, const struct unpack_options *o, unsigned char sum[UN
     struct err *e)
 {
 	char hex[UNPACK_DIGEST_HEX_ROOM];
+	const char *key;
 
-	if (digest_of(artifact, sum, e) < 0)
+	/* One reading for both, where there is a signature: they have to be of the same bytes. */
+	if (o->sign == NULL && digest_of(artifact, sum, e) < 0)
 		return -1;
+	if (o->sign != NULL) {
+		if (unpack_sign_verify(o->sign, artifact, &key, e) < 0)
+			return -1;
+		memcpy(sum, unpack_sign_sha256(o->sign), UNPACK_DIGEST_BYTES);
+	}
 	unpack_digest_hex(hex, sum);
 	if (o->sha256 != NULL && strcasecmp(hex, o->sha256) != 0)
 		return err_set(e, ERR_DATA,
