@@ -286,6 +286,8 @@ run(struct command *c, struct err *e)
 		return check(c, root, e);
 	if (c->share.old_root >= 0)
 		return share(c, root, e);
+	if (c->share.old_list >= 0 || c->share.link)
+		return err_set(e, ERR_USAGE, "%s", usage);
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	if (load_signature(c, e) < 0 || give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
