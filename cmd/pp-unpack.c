@@ -303,6 +303,8 @@ run(struct command *c, struct err *e)
 		return check(c, root, e);
 	if (c->share.old_root >= 0)
 		return share(c, root, e);
+	if (c->share.old_list >= 0 || c->share.link)
+		return err_set(e, ERR_USAGE, "%s", usage);
 	return unpack(c, root, e);
 }
 

@@ -14,8 +14,12 @@
 #include "lib/artifact/unpack_tree.h"
 #include "lib/base/mem.h"
 
-/* What takes less than a block: btrfs keeps it with the inode, and looking costs more than it saves. */
-#define SHARE_MIN_BYTES 4096
+/*
+ * btrfs keeps what takes less than a block with the inode, and elsewhere a clone of it costs more than it
+ * saves. A hard link saves the inode too.
+ */
+#define CLONE_MIN_BYTES 4096
+#define LINK_MIN_BYTES 1
 
 #define BLOCK_BYTES ((size_t)256 << 10)
 #define KEY_ROOM (UNPACK_PATH_ROOM + UNPACK_LIST_SHA256 + sizeof(uint64_t))
@@ -30,6 +34,7 @@ struct share {
 	struct unpack_set *old_files;
 	char *block, *old_block;
 	int clones, links; /* worth trying */
+	uint64_t min_bytes;
 	uint64_t files, bytes;
 
 	/* Of the directory in `tree`: renaming changes its time, which is put back. */
@@ -91,9 +96,9 @@ key_of(char *key, const struct unpack_list_entry *entry)
 }
 
 static int
-is_worth_it(const struct unpack_list_entry *entry)
+is_worth_it(const struct share *s, const struct unpack_list_entry *entry)
 {
-	return entry->kind == UNPACK_LIST_FILE && entry->size >= SHARE_MIN_BYTES;
+	return entry->kind == UNPACK_LIST_FILE && entry->size >= s->min_bytes;
 }
 
 static int
@@ -107,7 +112,7 @@ read_old_list(struct share *s, struct err *e)
 	if (r == NULL)
 		return -1;
 	while ((got = unpack_list_next(r, &entry, e)) == 1)
-		if (is_worth_it(&entry))
+		if (is_worth_it(s, &entry))
 			unpack_set_add(s->old_files, key, key_of(key, &entry));
 	unpack_list_close(r);
 	(void)unpack_set_seal(s->old_files);
@@ -373,7 +378,8 @@ share_files(struct share *s, struct unpack_list_reader *list, struct err *e)
 	while ((s->clones || s->links) && (r = unpack_list_next(list, &entry, e)) != 0) {
 		if (r < 0)
 			return -1;
-		if (!is_worth_it(&entry) || !unpack_set_has(s->old_files, key, key_of(key, &entry)))
+		if (!is_worth_it(s, &entry) ||
+		    !unpack_set_has(s->old_files, key, key_of(key, &entry)))
 			continue;
 		r = share_file(s, &entry, e);
 		if (r < 0)
@@ -400,6 +406,7 @@ unpack_share(const struct unpack_share *o, struct unpack_shared *done, struct er
 		return -1;
 	if (!s.clones && !s.links)
 		return 0;
+	s.min_bytes = s.clones ? CLONE_MIN_BYTES : LINK_MIN_BYTES;
 	s.old_files = unpack_set_new();
 	if (read_old_list(&s, &done->old_list) < 0)
 		return 0;
