@@ -20,11 +20,11 @@ unpack_codec_damaged(const char *name, const char *why, struct err *e)
 }
 
 static int
-window_too_large(const char *name, const char *remedy, struct err *e)
+window_too_large(const char *remedy, struct err *e)
 {
 	return err_set(e, ERR_DATA,
-	    "the compressed data needs a %s window of more than %d MiB in memory; compress it with %s",
-	    name, UNPACK_CODEC_WINDOW_BYTES >> 20, remedy);
+	    "the compressed data needs a window of more than %d MiB in memory; compress it with %s",
+	    UNPACK_CODEC_WINDOW_BYTES >> 20, remedy);
 }
 
 static void *
@@ -64,7 +64,7 @@ zstd_run(void *state, struct unpack_feed *feed, struct err *e)
 		return r == 0;
 	switch (ZSTD_getErrorCode(r)) {
 	case ZSTD_error_frameParameter_windowTooLarge:
-		return window_too_large("zstd", "zstd -19 or less, and no --long above 24", e);
+		return window_too_large("zstd -19 or less, and no --long above 24", e);
 	case ZSTD_error_memory_allocation:
 		return err_set(e, ERR_FAIL, "out of memory");
 	default:
@@ -136,7 +136,7 @@ xz_run(void *state, struct unpack_feed *feed, struct err *e)
 	case LZMA_MEM_ERROR:
 		return err_set(e, ERR_FAIL, "out of memory");
 	case LZMA_MEMLIMIT_ERROR:
-		return window_too_large("xz", "xz -7 or less", e);
+		return window_too_large("xz -7 or less", e);
 	default:
 		return unpack_codec_damaged("xz", xz_fault(r), e);
 	}

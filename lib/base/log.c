@@ -46,11 +46,15 @@ printable_length(const unsigned char *s)
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	/* C1 controls, overlong forms and surrogates; line and paragraph separators. */
+	/* C1 controls, overlong forms and surrogates; separators of lines and paragraphs, and what turns
+	 * the direction of text or takes no place in it. */
 	if ((s[0] == 0xc2 && s[1] < 0xa0) || (s[0] == 0xe0 && s[1] < 0xa0) ||
 	    (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
 	    (s[0] == 0xf4 && s[1] >= 0x90) ||
-	    (s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae))
+	    (s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae) ||
+	    (s[0] == 0xe2 && s[1] == 0x80 && (s[2] == 0x8b || s[2] == 0x8e || s[2] == 0x8f)) ||
+	    (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa0 && s[2] <= 0xaf) ||
+	    (s[0] == 0xef && s[1] == 0xbb && s[2] == 0xbf))
 		return 0;
 	return n;
 }

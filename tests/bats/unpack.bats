@@ -81,6 +81,28 @@ damaged() {
 	[ "$(outside)" = "$before" ]
 }
 
+# accepts WHAT TAR-ARG...: the archive so made is unpacked, to these names, kinds and sizes of files.
+accepts() {
+	local what=$1
+	shift
+	make_tar "$@"
+	run -0 unpack
+	[ "$output" = "" ]
+	[ "$(cd "$STAGE" && find . -mindepth 1 \( -type d -printf '%P d\n' -o -printf '%P %y %s\n' \) | sort | paste -sd ' ')" = "$what" ]
+}
+
+# recompress PROGRAM [ARG...]: what is in $TAR goes through it.
+recompress() {
+	"$@" <"$TAR" >"$TAR.re"
+	mv "$TAR.re" "$TAR"
+}
+
+# flip_bit N: one bit of the Nth byte from the end of $TAR is another one.
+flip_bit() {
+	perl -e 'open my $f, "+<", $ARGV[0] or die; seek $f, -$ARGV[1], 2; read $f, my $c, 1;
+		seek $f, -$ARGV[1], 2; print $f chr(ord($c) ^ 1); close $f' "$TAR" "$1"
+}
+
 need_root() {
 	[ "$(id -u)" -eq 0 ] || skip "only as root"
 }
@@ -781,6 +803,823 @@ same_tree() {
 	make_tar + name=a + name=b sum=1
 	damaged 'after entry "a": *'
 	[ ! -e "$STAGE/b" ]
+}
+
+# --- a table of hostile archives, and of some that only look so
+
+@test "hostile: a name with a newline" {
+	refuses 'entry "a\x0ab": name is not one line of printable UTF-8 text' \
+		+ 'name=a\x0ab'
+}
+
+@test "hostile: a name that clears the screen" {
+	refuses 'entry "\x1b[2Jx": name is not one line of printable UTF-8 text' \
+		+ 'name=\x1b[2Jx'
+}
+
+@test "hostile: a name that sets the title of a terminal" {
+	refuses 'entry "\x1b]0;x\x07": name is not one line of printable UTF-8 text' \
+		+ 'name=\x1b]0;x\x07'
+}
+
+@test "hostile: a name with a delete character" {
+	refuses 'entry "a\x7f": name is not one line of printable UTF-8 text' \
+		+ 'name=a\x7f'
+}
+
+@test "hostile: a name with a C1 control character" {
+	refuses 'entry "a\xc2\x9bb": name is not one line of printable UTF-8 text' \
+		+ 'name=a\xc2\x9bb'
+}
+
+@test "hostile: a name with a line separator" {
+	refuses 'entry "a\xe2\x80\xa8b": name is not one line of printable UTF-8 text' \
+		+ 'name=a\xe2\x80\xa8b'
+}
+
+@test "hostile: a name that turns the direction of text" {
+	refuses 'entry "a\xe2\x80\xaetxt.exe": name is not one line of printable UTF-8 text' \
+		+ 'name=a\xe2\x80\xaetxt.exe'
+}
+
+@test "hostile: a name that isolates a direction of text" {
+	refuses 'entry "a\xe2\x81\xa6x": name is not one line of printable UTF-8 text' \
+		+ 'name=a\xe2\x81\xa6x'
+}
+
+@test "hostile: a name with a space of no width" {
+	refuses 'entry "a\xe2\x80\x8bx": name is not one line of printable UTF-8 text' \
+		+ 'name=a\xe2\x80\x8bx'
+}
+
+@test "hostile: a name with a byte order mark" {
+	refuses 'entry "\xef\xbb\xbfx": name is not one line of printable UTF-8 text' \
+		+ 'name=\xef\xbb\xbfx'
+}
+
+@test "hostile: dots in overlong UTF-8" {
+	refuses 'entry "\xc0\xae\xc0\xae/x": name is not one line of printable UTF-8 text' \
+		+ 'name=\xc0\xae\xc0\xae/x'
+}
+
+@test "hostile: a slash in overlong UTF-8 of three bytes" {
+	refuses 'entry "\xe0\x80\xaf": name is not one line of printable UTF-8 text' \
+		+ 'name=\xe0\x80\xaf'
+}
+
+@test "hostile: a name with half a surrogate pair" {
+	refuses 'entry "\xed\xa0\x80": name is not one line of printable UTF-8 text' \
+		+ 'name=\xed\xa0\x80'
+}
+
+@test "hostile: a name beyond Unicode" {
+	refuses 'entry "\xf4\x90\x80\x80": name is not one line of printable UTF-8 text' \
+		+ 'name=\xf4\x90\x80\x80'
+}
+
+@test "hostile: a name in Latin-1" {
+	refuses 'entry "caf\xe9": name is not one line of printable UTF-8 text' \
+		+ 'name=caf\xe9'
+}
+
+@test "hostile: a binary name in a pax header" {
+	refuses 'entry "a\xff": name is not one line of printable UTF-8 text' \
+		+ name=f pax:hdrcharset=BINARY 'pax:path=a\xff'
+}
+
+@test "hostile: the name of the parent directory" {
+	refuses 'entry "..": path leaves the install: it has ".."' \
+		+ name=.. type=5
+}
+
+@test "hostile: the root of the file system" {
+	refuses 'entry "/": path leaves the install: it is absolute' \
+		+ name=/ type=5
+}
+
+@test "hostile: the name of a sparse file that climbs out" {
+	refuses 'entry "../s": path leaves the install: it has ".."' \
+		+ name=x pax:GNU.sparse.major=1 pax:GNU.sparse.minor=0 pax:GNU.sparse.name=../s \
+		pax:GNU.sparse.realsize=10 'data=1\x0a0\x0a5\x0a' zeros=600
+}
+
+@test "hostile: a character device" {
+	refuses 'entry "c": is a character device' \
+		+ name=c type=3
+}
+
+@test "hostile: a block device" {
+	refuses 'entry "b": is a block device' \
+		+ name=b type=4
+}
+
+@test "hostile: a FIFO" {
+	refuses 'entry "f": is a FIFO' \
+		+ name=f type=6
+}
+
+@test "hostile: the continuation of a file of another volume" {
+	refuses 'entry "m": is of an unknown kind, or a link to nothing' \
+		+ name=m type=M gnu=1 data=x + name=f
+}
+
+@test "hostile: a symlink to an absolute path in a pax header" {
+	refuses 'entry "l": symlink target "/etc" leaves the install: it is absolute' \
+		+ name=l type=2 link=x pax:linkpath=/etc
+}
+
+@test "hostile: a symlink that climbs out in a pax header" {
+	refuses 'entry "a/l": symlink target "../../x" leaves the install' \
+		+ name=a/l type=2 link=x pax:linkpath=../../x
+}
+
+@test "hostile: a symlink that climbs out in a GNU long link" {
+	refuses 'entry "l": symlink target "../../x" leaves the install' \
+		+ name=././@LongLink type=K gnu=1 'data=../../x\x00' + name=l type=2 gnu=1 link=y
+}
+
+@test "hostile: a symlink with an escape sequence in its target" {
+	refuses 'entry "l": symlink target "\x1b[2J" is not one line of printable UTF-8 text' \
+		+ name=l type=2 'link=\x1b[2J'
+}
+
+@test "hostile: a file through a symlink to the install itself" {
+	refuses 'entry "l/x": path passes through "l", which is a symlink' \
+		+ name=l type=2 link=. + name=l/x data=x
+}
+
+@test "hostile: a file through a ring of symlinks" {
+	refuses 'entry "a/x": path passes through "a", which is a symlink' \
+		+ name=a type=2 link=b + name=b type=2 link=a + name=a/x data=x
+}
+
+@test "hostile: a file through a chain of symlinks" {
+	refuses 'entry "c/x": path passes through "c", which is a symlink' \
+		+ name=d type=5 mode=0755 + name=a type=2 link=d + name=b type=2 link=a + name=c type=2 link=b + name=c/x
+}
+
+@test "hostile: a symlink over a directory, and a file through it" {
+	refuses 'entry "d": is in the artifact twice: as a directory, then as a symlink' \
+		+ name=d type=5 mode=0755 + name=d type=2 link=e + name=d/x data=x
+}
+
+@test "hostile: a symlink that climbs through another one" {
+	refuses 'entry "b": symlink target "a/.." has ".." after a name, which may lead out of the install' \
+		+ name=a type=2 link=. + name=b type=2 link=a/..
+}
+
+@test "hostile: a directory where a symlink is" {
+	refuses 'entry "l": is in the artifact twice: as a symlink, then as a directory' \
+		+ name=l type=2 link=x + name=l type=5 mode=0755
+}
+
+@test "hostile: a hard link to itself" {
+	refuses 'entry "h": hard link target "h": is not in the artifact before this' \
+		+ name=h type=1 link=h
+}
+
+@test "hostile: a hard link to a file that comes later" {
+	refuses 'entry "h": hard link target "f": is not in the artifact before this' \
+		+ name=h type=1 link=f + name=f data=x
+}
+
+@test "hostile: a hard link to an absolute path" {
+	refuses 'entry "h": hard link target "/etc/passwd": path leaves the install: it is absolute' \
+		+ name=h type=1 link=/etc/passwd
+}
+
+@test "hostile: a hard link that climbs out" {
+	refuses 'entry "h": hard link target "../x": path leaves the install: it has ".."' \
+		+ name=h type=1 link=../x
+}
+
+@test "hostile: a hard link through a symlink to the install" {
+	refuses 'entry "h": hard link target "l/f": path passes through "l", which is a symlink' \
+		+ name=f + name=l type=2 link=. + name=h type=1 link=l/f
+}
+
+@test "hostile: a hard link to a symlink" {
+	refuses 'entry "h": hard link target "l": is a symlink, not a file' \
+		+ name=l type=2 link=x + name=h type=1 link=l
+}
+
+@test "hostile: a hard link to a directory" {
+	refuses 'entry "h": hard link target "d": is a directory, not a file' \
+		+ name=d type=5 + name=h type=1 link=d
+}
+
+@test "hostile: a hard link through a file" {
+	refuses 'entry "h": hard link target "f/x": path passes through "f", which is a file' \
+		+ name=f + name=h type=1 link=f/x
+}
+
+@test "hostile: a hard link to a name with a newline" {
+	refuses 'entry "h": hard link target "a\x0ab": name is not one line of printable UTF-8 text' \
+		+ name=h type=1 'link=a\x0ab'
+}
+
+@test "hostile: a name that is first a file, then a file" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a file' \
+		+ name=o + name=n type=0 + name=n type=0
+}
+
+@test "hostile: a name that is first a file, then a directory" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a directory' \
+		+ name=o + name=n type=0 + name=n type=5 mode=0755
+}
+
+@test "hostile: a name that is first a file, then a symlink" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a symlink' \
+		+ name=o + name=n type=0 + name=n type=2 link=x
+}
+
+@test "hostile: a name that is first a file, then a hard link" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a hard link' \
+		+ name=o + name=n type=0 + name=n type=1 link=o
+}
+
+@test "hostile: a name that is first a directory, then a file" {
+	refuses 'entry "n": is in the artifact twice: as a directory, then as a file' \
+		+ name=o + name=n type=5 mode=0755 + name=n type=0
+}
+
+@test "hostile: a name that is first a directory, then a symlink" {
+	refuses 'entry "n": is in the artifact twice: as a directory, then as a symlink' \
+		+ name=o + name=n type=5 mode=0755 + name=n type=2 link=x
+}
+
+@test "hostile: a name that is first a directory, then a hard link" {
+	refuses 'entry "n": is in the artifact twice: as a directory, then as a hard link' \
+		+ name=o + name=n type=5 mode=0755 + name=n type=1 link=o
+}
+
+@test "hostile: a name that is first a symlink, then a file" {
+	refuses 'entry "n": is in the artifact twice: as a symlink, then as a file' \
+		+ name=o + name=n type=2 link=x + name=n type=0
+}
+
+@test "hostile: a name that is first a symlink, then a directory" {
+	refuses 'entry "n": is in the artifact twice: as a symlink, then as a directory' \
+		+ name=o + name=n type=2 link=x + name=n type=5 mode=0755
+}
+
+@test "hostile: a name that is first a symlink, then a symlink" {
+	refuses 'entry "n": is in the artifact twice: as a symlink, then as a symlink' \
+		+ name=o + name=n type=2 link=x + name=n type=2 link=x
+}
+
+@test "hostile: a name that is first a symlink, then a hard link" {
+	refuses 'entry "n": is in the artifact twice: as a symlink, then as a hard link' \
+		+ name=o + name=n type=2 link=x + name=n type=1 link=o
+}
+
+@test "hostile: a name that is first a hard link, then a file" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a file' \
+		+ name=o + name=n type=1 link=o + name=n type=0
+}
+
+@test "hostile: a name that is first a hard link, then a directory" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a directory' \
+		+ name=o + name=n type=1 link=o + name=n type=5 mode=0755
+}
+
+@test "hostile: a name that is first a hard link, then a symlink" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a symlink' \
+		+ name=o + name=n type=1 link=o + name=n type=2 link=x
+}
+
+@test "hostile: a name that is first a hard link, then a hard link" {
+	refuses 'entry "n": is in the artifact twice: as a file, then as a hard link' \
+		+ name=o + name=n type=1 link=o + name=n type=1 link=o
+}
+
+@test "hostile: a directory that gets another mode when it was left" {
+	refuses 'entry "d": is in the artifact twice: as a directory of mode 0755, then of mode 0700' \
+		+ name=d type=5 mode=0755 + name=e/f + name=d type=5 mode=0700
+}
+
+@test "hostile: a pax record with a negative length" {
+	make_tar + name=x type=x 'data=-5 path=a\x0a' + name=f
+	damaged 'entry "f": *pax*'
+}
+
+@test "hostile: a pax record of no length" {
+	make_tar + name=x type=x 'data=0 path=a\x0a' + name=f
+	damaged 'entry "f": *pax*'
+}
+
+@test "hostile: a pax record longer than any file" {
+	make_tar + name=x type=x 'data=99999999999999999999 path=a\x0a' + name=f
+	damaged 'entry "f": *pax*'
+}
+
+@test "hostile: a pax record without a value" {
+	make_tar + name=x type=x 'data=9 path a\x0a' + name=f
+	damaged 'entry "f": *pax*'
+}
+
+@test "hostile: a pax record that does not end in a newline" {
+	make_tar + name=x type=x 'data=8 path=a' + name=f
+	damaged 'entry "f": *pax*'
+}
+
+@test "hostile: a pax size beyond all numbers" {
+	make_tar + name=f pax:size=9223372036854775807 data=x
+	damaged '*overflow*'
+}
+
+@test "hostile: a pax size that is negative" {
+	make_tar + name=f pax:size=-5
+	damaged '*negative*'
+}
+
+@test "hostile: a pax size that is more than there is" {
+	make_tar + name=f pax:size=100000 data=x
+	damaged 'entry "f": Truncated*'
+}
+
+@test "hostile: a pax size that hides the entries after it" {
+	make_tar + name=f pax:size=0 data=xxxx + name=g
+	damaged '*'
+}
+
+@test "hostile: a size in base 256 beyond all numbers" {
+	make_tar + name=f 'header=124:\x80\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff'
+	damaged '*overflow*'
+}
+
+@test "hostile: a size in base 256 that is negative" {
+	make_tar + name=f 'header=124:\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe'
+	damaged '*negative*'
+}
+
+@test "hostile: a size that is no number" {
+	make_tar + name=f header=124:zzzzzzzzzzz data=x
+	damaged 'not a tar archive, *'
+}
+
+@test "hostile: a symlink with a body" {
+	make_tar + name=l type=2 link=x data=body size=4
+	damaged 'after entry "l": *'
+}
+
+@test "hostile: a directory with a body" {
+	make_tar + name=d type=5 data=body + name=f
+	damaged 'after entry "d": *'
+}
+
+@test "hostile: a sparse file with a negative offset" {
+	make_tar + name=x pax:GNU.sparse.major=1 pax:GNU.sparse.minor=0 pax:GNU.sparse.name=s pax:GNU.sparse.realsize=1000 \
+		'data=1\x0a-5\x0a5\x0a' zeros=600
+	damaged '*'
+}
+
+@test "hostile: a sparse file with parts that overlap" {
+	make_tar + name=x pax:GNU.sparse.major=1 pax:GNU.sparse.minor=0 pax:GNU.sparse.name=s pax:GNU.sparse.realsize=1000 \
+		'data=2\x0a0\x0a100\x0a50\x0a100\x0a' zeros=900
+	damaged 'entry "s": has parts that overlap'
+}
+
+@test "hostile: a sparse file with parts in the wrong order" {
+	make_tar + name=x pax:GNU.sparse.major=1 pax:GNU.sparse.minor=0 pax:GNU.sparse.name=s pax:GNU.sparse.realsize=1000 \
+		'data=2\x0a500\x0a100\x0a50\x0a100\x0a' zeros=900
+	damaged 'entry "s": has parts that overlap'
+}
+
+@test "hostile: a sparse file of 60 GB in a few bytes" {
+	make_tar + name=x pax:GNU.sparse.major=1 pax:GNU.sparse.minor=0 pax:GNU.sparse.name=s pax:GNU.sparse.realsize=60000000000 \
+		'data=1\x0a0\x0a5\x0a' zeros=600
+	damaged 'entry "s": *as a bomb would*'
+}
+
+@test "hostile: an archive after the archive" {
+	refuses 'garbage follows the end of the archive' \
+		'tail=second archive' + name=f
+}
+
+@test "hostile: two blocks of an archive, and then nothing" {
+	make_tar end=0 + name=f size=5000 data=x cut=1
+	damaged '*Truncated*'
+}
+
+@test "harmless: a contiguous file is a file" {
+	accepts 'c f 1' + name=c type=7 data=x
+}
+
+@test "harmless: a kind that nobody knows is a file, as POSIX has it" {
+	accepts 'z f 1' + name=z type=Z data=x
+}
+
+@test "harmless: the label of a GNU volume is skipped" {
+	accepts 'f f 0' + name=v type=V gnu=1 + name=f
+}
+
+@test "harmless: the listing in a GNU directory is skipped" {
+	accepts 'd d f f 0' + name=d type=D gnu=1 mode=0755 data=Yf + name=f
+}
+
+@test "harmless: a global pax header names no entry" {
+	accepts 'f f 0' + name=x type=g 'data=16 path=../evil\x0a' + name=f
+}
+
+@test "harmless: a long comment in a pax header" {
+	accepts 'f f 0' + name=f "pax:comment=$(printf 'x%.0s' {1..100000})"
+}
+
+@test "harmless: a pax key with a NUL in it" {
+	accepts 'f f 0' + name=f 'pax:pa\x00th=b'
+}
+
+@test "harmless: a pax path ends at its NUL" {
+	accepts 'a f 0' + name=f 'pax:path=a\x00b'
+}
+
+@test "harmless: the pax size is the one that counts" {
+	accepts 'f f 5' + name=f pax:size=5 size=1 data=xxxxx
+}
+
+@test "harmless: a small size in base 256" {
+	accepts 'f f 1' + name=f 'header=124:\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01' data=x
+}
+
+@test "harmless: letters that look like others" {
+	accepts 'аdmin f 1' + 'name=\xd0\xb0dmin' data=x
+}
+
+@test "harmless: an mtime of before 1970" {
+	accepts 'f f 0' + name=f mtime=-1
+}
+
+@test "harmless: a file whose mode word says socket" {
+	accepts 's f 0' + name=s mode=0140644
+}
+
+@test "harmless: a single zero block at the end" {
+	accepts 'f f 0' end=1 + name=f
+}
+
+# --- compressions that are hostile, or only look so
+
+@test "harmless: gzip with an extra field, a name, a comment and a checksum of the header" {
+	make_tar + name=f data=x
+	recompress perl "$HOSTILE/gzip.pl" flags=30 extra=60000
+	run -0 unpack
+	[ "$(cat "$STAGE/f")" = x ]
+}
+
+@test "hostile: gzip with a wrong checksum of its header" {
+	make_tar + name=f data=x
+	recompress perl "$HOSTILE/gzip.pl" flags=2 hcrc=1
+	refused 'the compressed data cannot be read: gzip: incorrect header checksum'
+}
+
+@test "hostile: gzip with flags that nobody knows" {
+	make_tar + name=f data=x
+	recompress perl "$HOSTILE/gzip.pl" flags=32
+	refused 'the compressed data cannot be read: gzip: unknown header flags'
+}
+
+@test "hostile: gzip of another method" {
+	make_tar + name=f data=x
+	recompress perl "$HOSTILE/gzip.pl" method=7
+	refused 'the compressed data cannot be read: gzip: unknown compression method'
+}
+
+@test "hostile: gzip with a second archive as a second member" {
+	make_tar + name=f data=x
+	recompress gzip
+	cat "$TAR" "$TAR" >"$TAR.2"
+	mv "$TAR.2" "$TAR"
+	refused 'garbage follows the end of the archive'
+}
+
+@test "hostile: gzip in gzip" {
+	make_tar + name=f data=x
+	recompress gzip
+	recompress gzip
+	damaged 'not a tar archive, *'
+}
+
+@test "hostile: gzip that is cut in its header" {
+	make_tar + name=f data=x
+	recompress perl "$HOSTILE/gzip.pl" flags=4 extra=1000
+	truncate -s 500 "$TAR"
+	refused 'the compressed data is cut short'
+}
+
+@test "hostile: a deflate block of no kind" {
+	printf '\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x07' >"$TAR"
+	head -c 100 /dev/zero >>"$TAR"
+	damaged 'the compressed data cannot be read: gzip: invalid *'
+}
+
+@test "gzip members of all lengths follow each other" {
+	a_tree
+	tar -C "$TREE" -cf "$TAR.whole" .
+	perl -e 'use IO::Compress::Gzip qw(gzip); local $/; open my $f, "<", $ARGV[0] or die; my $d = <$f>;
+		srand 1; my $at = 0; while ($at < length $d) { my $n = int(rand(4000)); my $piece = substr $d, $at, $n;
+		my $z; gzip(\$piece => \$z, Name => "x" x int(rand(50)), -Level => int(rand(10))); print $z; $at += $n }' \
+		"$TAR.whole" >"$TAR"
+	run -0 unpack
+	[ "$output" = "" ]
+	same_tree
+}
+
+@test "hostile: zstd with a window of 128 MiB" {
+	perl "$HOSTILE/tar.pl" + name=f zeros=140000000 | zstd -q --ultra -22 --long=27 >"$TAR"
+	refused 'the compressed data needs a window of more than 16 MiB in memory; compress it with zstd -19 or less, and no --long above 24'
+}
+
+@test "hostile: zstd that wants a dictionary" {
+	local i
+	make_tar + name=f data=x
+	for i in {1..300}; do printf 'sample %s of many words %s\n' "$i" "$((i * i))" >"$BATS_TEST_TMPDIR/sample.$i"; done
+	zstd -q --train "$BATS_TEST_TMPDIR"/sample.* --maxdict=1000 -o "$BATS_TEST_TMPDIR/dictionary"
+	recompress zstd -q -D "$BATS_TEST_TMPDIR/dictionary"
+	refused 'the compressed data cannot be read: zstd: Dictionary mismatch'
+}
+
+@test "hostile: a zstd frame to skip that is longer than the file" {
+	printf '\x50\x2a\x4d\x18\xff\xff\xff\xffabc' >"$TAR"
+	refused 'the compressed data is cut short'
+}
+
+@test "harmless: a zstd frame to skip, in front and behind" {
+	make_tar + name=f data=x
+	recompress zstd -q
+	(printf '\x50\x2a\x4d\x18\x03\x00\x00\x00abc' && cat "$TAR" && printf '\x5f\x2a\x4d\x18\x00\x00\x00\x00') >"$TAR.2"
+	mv "$TAR.2" "$TAR"
+	run -0 unpack
+	[ "$(cat "$STAGE/f")" = x ]
+}
+
+@test "hostile: zstd, xz and bzip2 with a wrong checksum" {
+	local program
+	for program in 'zstd -q --check' xz bzip2; do
+		restage
+		make_tar + name=f data=x
+		# shellcheck disable=SC2086
+		recompress $program
+		case $program in xz) flip_bit 40 ;; bzip2) flip_bit 3 ;; *) flip_bit 1 ;; esac
+		damaged '*cannot be read*'
+	done
+}
+
+@test "hostile: xz with a dictionary of 64 MiB" {
+	make_tar + name=f data=x
+	recompress xz -9
+	refused 'the compressed data needs a window of more than 16 MiB in memory; compress it with xz -7 or less'
+}
+
+# --- the list
+
+@test "--list has all that was unpacked, with digests and final modes" {
+	make_tar + name=d type=5 mode=0555 + name=d/f data=one mode=0755 + name=d/l type=2 link=f \
+		+ name=h type=1 link=d/f + name=x/empty mode=0600 + name=./ type=5 mode=0700
+	unpack --list=3 3>"$BATS_TEST_TMPDIR/list"
+	printf '%s\n' $'d\t0555\t-\t-\td' $'d\t0755\t-\t-\t.' $'d\t0755\t-\t-\tx' \
+		$'f\t0600\t0\t'"$(sha256sum </dev/null | cut -c1-64)"$'\tx/empty' \
+		$'f\t0755\t3\t'"$(printf one | sha256sum | cut -c1-64)"$'\td/f' \
+		$'h\t-\t-\td/f\th' $'l\t-\t-\tf\td/l' >"$BATS_TEST_TMPDIR/wanted"
+	[ "$(head -n 1 "$BATS_TEST_TMPDIR/list")" = "pp-list 1" ]
+	[ "$(tail -n 1 "$BATS_TEST_TMPDIR/list")" = "end 7" ]
+	diff <(sed '1d;$d' "$BATS_TEST_TMPDIR/list" | LC_ALL=C sort) "$BATS_TEST_TMPDIR/wanted"
+}
+
+@test "--list has each directory once, however often the archive comes back to it" {
+	make_tar + name=a/b/f + name=c type=5 mode=0755 + name=a type=5 mode=0755 mtime=1000000000 + name=c/g \
+		+ name=a/b type=5 mode=0755 mtime=1000000001 + name=a/b/h + name=c/i + name=a/j
+	unpack --list=3 3>"$BATS_TEST_TMPDIR/list"
+	[ "$(grep -c '^d' "$BATS_TEST_TMPDIR/list")" = 4 ]
+	[ "$(cut -f5 "$BATS_TEST_TMPDIR/list" | sort | uniq -d)" = "" ]
+	# What was made in them later did not change the times that were stated.
+	[ "$(cd "$STAGE" && stat -c '%n %Y' a a/b)" = $'a 1000000000\na/b 1000000001' ]
+}
+
+@test "--list counts the holes of a sparse file as zeros, within it and at its end" {
+	truncate -s 3M "$TREE/sparse"
+	echo middle | dd of="$TREE/sparse" bs=1 seek=1234567 conv=notrunc status=none
+	tar -C "$TREE" -S -cf "$TAR" sparse
+	unpack --list=3 3>"$BATS_TEST_TMPDIR/list"
+	grep -q "^f.*	3145728	$(sha256sum <"$TREE/sparse" | cut -c1-64)	sparse$" "$BATS_TEST_TMPDIR/list"
+}
+
+@test "a list of an artifact that is refused has no end" {
+	make_tar + name=a + name=../b
+	run -65 bash -c 'cd "$1" && "$2" --list=3 3>"$3" <"$4"' sh "$STAGE" "$PP_UNPACK" "$BATS_TEST_TMPDIR/list" "$TAR"
+	run ! grep -q ^end "$BATS_TEST_TMPDIR/list"
+}
+
+# --- limits that look at more than the artifact
+
+@test "--max-ratio refuses what unpacks to more than so many times its size" {
+	perl "$HOSTILE/tar.pl" + name=bomb zeros=200000000 | gzip -9 >"$TAR"
+	refused 'entry "bomb": the artifact unpacks to more than 200 times its size, as a bomb would; --max-ratio allows more'
+	[ "$(ls -A "$STAGE")" = "" ]
+	run -0 unpack --max-ratio=2000
+	restage
+	# Little is harmless, whatever the ratio.
+	perl "$HOSTILE/tar.pl" + name=f zeros=60000000 | gzip -9 >"$TAR"
+	run -0 unpack
+}
+
+@test "--max-ratio counts headers too" {
+	perl "$HOSTILE/tar.pl" $(for i in {1..90}; do echo "+ name=d$i type=5 pax:comment=$i"; done) \
+		+ name=x pax:comment=y >"$TAR.one"
+	perl -e 'local $/; my $d = <STDIN>; for (1 .. 800) { print substr $d, 0, -1024 } print "\0" x 1024' \
+		<"$TAR.one" | gzip -9 >"$TAR"
+	run -65 --separate-stderr unpack
+	[[ $stderr == *"more than 200 times its size"* || $stderr == *"twice"* ]]
+}
+
+@test "--room is this node's lack of room, not the artifact's fault, and said before it is written" {
+	make_tar + name=a zeros=5000 + name=d type=5 mode=0755 + name=d/b zeros=1
+	# Two blocks, one for b, one for each entry.
+	run -1 --separate-stderr unpack --room=24575
+	[[ $stderr == 'not enough room: the artifact unpacks to more than the 24575 bytes'* ]]
+	[ ! -e "$STAGE/d/b" ]
+	restage
+	run -0 unpack --room=24576
+}
+
+@test "memory stays below 32 MiB: deep paths, many directories, the largest windows" {
+	[ -z "${SAN:-}" ] || skip "sanitizers take more"
+	local path i
+	most() {
+		perl -e 'use POSIX (); my $pid = fork; if (!$pid) { chdir $ARGV[1]; open STDIN, "<", $ARGV[2]; exec $ARGV[0]; }
+			waitpid $pid, 0; my $r = $?; open my $f, ">", "/dev/null";
+			require "syscall.ph" if 0; my $ru = "\0" x 144; syscall(98, -1, $ru); my @l = unpack "q*", $ru;
+			print "$r $l[4]\n"' "$PP_UNPACK" "$STAGE" "$TAR"
+	}
+	case $(uname -m) in x86_64) ;; *) skip "getrusage has another number here" ;; esac
+	path=$(printf 'abcdefg/%.0s' {1..500})
+	make_tar $(for i in {1..50}; do echo "+ name=x pax:path=$i/$path""f"; done)
+	read -r status most < <(most)
+	[ "$status" = 0 ] && [ "$most" -lt 32768 ]
+	restage
+	perl -e 'for my $i (1 .. 20000) { mkdir "$ARGV[0]/directory-number-$i" }' "$TREE"
+	head -c 60000000 /dev/urandom >"$TREE/random"
+	cat "$TREE/random" >>"$TREE/random.2"
+	for program in 'zstd -q -1 --long=24' 'xz -0 --lzma2=dict=16MiB,mf=hc3,mode=fast,nice=16'; do
+		restage
+		# shellcheck disable=SC2086
+		tar -C "$TREE" -c . | $program >"$TAR"
+		read -r status most < <(most)
+		[ "$status" = 0 ] && [ "$most" -lt 32768 ]
+	done
+}
+
+# --- owners
+
+@test "--uid gives everything to a user, who unpacks it as nobody else" {
+	need_root
+	make_tar + name=f + name=d type=5 mode=0555 + name=d/l type=2 link=../f + name=h type=1 link=f + name=x/y mode=0640
+	unpack --uid=12345 --gid=23456
+	[ "$(find "$STAGE" ! -uid 12345)$(find "$STAGE" ! -gid 23456)" = "" ]
+}
+
+@test "a default ACL or a setgid bit of the staging directory does not bend modes and groups" {
+	need_root
+	chmod 2755 "$STAGE"
+	chgrp 34567 "$STAGE"
+	make_tar + name=x/a mode=0755 + name=d type=5 mode=0750
+	unpack --gid=12345
+	[ "$(cd "$STAGE" && stat -c '%n %a %g' x x/a d)" = $'x 755 12345\nx/a 755 12345\nd 750 12345' ]
+	command -v setfacl >/dev/null || skip "no setfacl here"
+	restage
+	setfacl -d -m u::rwx,g::---,o::--- "$STAGE" || skip "no ACLs here"
+	unpack
+	[ "$(cd "$STAGE" && stat -c '%n %a' x/a)" = $'x/a 755' ]
+}
+
+# --- the sandbox
+
+# stopped ARG...: start pp-unpack and stop it in its sandbox, when what is to be verified was. Its pid is in $unpack.
+stopped() {
+	[ -z "${SAN:-}" ] || skip "sanitizers trace too"
+	(cd "$STAGE" && exec strace -f -qq -o /dev/null -e trace=clone -e inject=clone:signal=SIGSTOP:when=1 \
+		"$PP_UNPACK" "$@" <"$TAR" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&-) &
+	tracer=$!
+	for _ in {1..600}; do
+		unpack=$(pgrep -P "$tracer" || :)
+		[ -z "$unpack" ] || ! grep -q '^State:.*stop' "/proc/$unpack/status" 2>/dev/null ||
+			! grep -q '^Seccomp:	2' "/proc/$unpack/status" || return 0
+		kill -0 "$tracer" 2>/dev/null || return 1
+		sleep 0.05
+	done
+	return 1
+}
+
+@test "it unpacks without capabilities, groups and new privileges, behind a filter of system calls" {
+	make_tar + name=f
+	stopped
+	status=$(cat "/proc/$unpack/status")
+	limits=$(cat "/proc/$unpack/limits")
+	kill -CONT "$unpack"
+	wait "$tracer"
+	field() { sed -n "s/^$1:[[:space:]]*//p" <<<"$status" | sed 's/[[:space:]]*$//'; }
+	[ "$(field NoNewPrivs)" = 1 ]
+	[ "$(field Seccomp)" = 2 ]
+	[[ $limits =~ Max\ core\ file\ size\ +0\ +0 ]]
+	[[ $limits =~ Max\ data\ size\ +67108864\ +67108864 ]]
+	[[ $limits =~ Max\ open\ files\ +[0-9]{3,4}\ +[0-9]{3,4}\  ]]
+	[ "$(field CapEff)" = 0000000000000000 ]
+	[ "$(field CapPrm)" = 0000000000000000 ]
+	if [ "$(id -u)" -eq 0 ]; then
+		[ "$(field CapBnd)" = 0000000000000000 ]
+		[ "$(field Groups)" = "" ]
+	fi
+}
+
+@test "an artifact that changes after it was verified is refused" {
+	local sum
+	make_tar + name=f data=good
+	sum=$(sha256sum <"$TAR")
+	stopped --sha256="${sum%% *}"
+	make_tar + name=f data=evil
+	kill -CONT "$unpack"
+	run -65 wait "$tracer"
+	[ "$(cat "$BATS_TEST_TMPDIR/out")" = "the artifact changed while it was unpacked" ]
+}
+
+@test "what takes it over cannot get out of the directory, nor to the network, nor to other programs" {
+	[ -z "${SAN:-}" ] || skip "the sandbox of a sanitized build lets more through"
+	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/inside.so" "$HOSTILE/inside.c"
+	make_tar + name=f data=x
+	local before
+	before=$(outside)
+	OUTSIDE=$BOX/outside LD_PRELOAD=$BATS_TEST_TMPDIR/inside.so run -0 unpack
+	printf '%s\n' "$output"
+	[ "$(outside)" = "$before" ]
+	[ "$output" = "read a file: EACCES
+list a directory: EACCES
+write a file: EACCES
+cut a file: EACCES
+remove a file: EACCES
+make a file: EACCES
+make a file by ..: EACCES
+make a directory: EACCES
+make a FIFO here: EPERM
+make a file here: done
+read a file here: EACCES
+remove a file here: EACCES
+make a socket: EPERM
+make a local socket: EPERM
+run a program: EPERM
+start a process: EPERM
+signal a process: EPERM
+trace a process: EPERM
+become root: EPERM" ]
+	[ "$(cat "$STAGE/f")" = x ]
+}
+
+@test "where the kernel has no Landlock it goes on, and says so when asked" {
+	[ -z "${SAN:-}" ] || skip "sanitizers trace too"
+	make_tar + name=d/f data=x + name=h type=1 link=d/f
+	without() { (cd "$STAGE" && exec strace -f -qq -o /dev/null -e "inject=landlock_create_ruleset:$1" "$PP_UNPACK" "${@:2}" <"$TAR"); }
+	run -0 without error=ENOSYS --verbose
+	[ "$output" = "note: no Landlock: Function not implemented" ]
+	[ "$(cat "$STAGE/h")" = x ]
+	restage
+	run -0 without error=EOPNOTSUPP
+	[ "$output" = "" ]
+	restage
+	run -0 without retval=1:when=1 --verbose
+	[ "$output" = "note: no Landlock: this kernel's is too old (ABI 1)" ]
+	[ "$(cat "$STAGE/h")" = x ]
+}
+
+@test "a thread that cannot be had is an error, and nothing hangs" {
+	[ -z "${SAN:-}" ] || skip "sanitizers trace too"
+	make_tar + name=f data=x
+	run -1 --separate-stderr bash -c 'cd "$1" && exec strace -f -qq -o /dev/null -e inject=clone:error=EAGAIN "$2" <"$3"' \
+		sh "$STAGE" "$PP_UNPACK" "$TAR"
+	[ "$stderr" = "start a thread: Resource temporarily unavailable" ]
+}
+
+@test "a descriptor that is not open is a usage error" {
+	make_tar + name=f
+	run -64 --separate-stderr unpack --list=200
+	[ "$stderr" = "--list: descriptor 200 is not open" ]
+	run -64 unpack --list=1
+}
+
+@test "--signature needs --name and --keys, and a signature binds the bytes that are unpacked" {
+	make_tar + name=f data=x
+	run -64 --separate-stderr bash -c 'cd "$1" && "$2" --signature=3 3</dev/null <"$3"' sh "$STAGE" "$PP_UNPACK" "$TAR"
+	[ "$stderr" = "--signature needs --name and --keys" ]
+	command -v minisign >/dev/null || skip "no minisign here"
+	mkdir -m 0700 "$BATS_TEST_TMPDIR/keys"
+	minisign -G -W -p "$BATS_TEST_TMPDIR/keys/a.pub" -s "$BATS_TEST_TMPDIR/a.key" >/dev/null
+	minisign -S -s "$BATS_TEST_TMPDIR/a.key" -m "$TAR" -t file:slug_abc.tar -x "$TAR.minisig" >/dev/null
+	unpack --signature=3 --name=slug_abc.tar --keys="$BATS_TEST_TMPDIR/keys" 3<"$TAR.minisig"
+	[ "$(cat "$STAGE/f")" = x ]
+	restage
+	make_tar + name=f data=y
+	run -65 --separate-stderr bash -c 'cd "$1" && "$2" --signature=3 --name=slug_abc.tar --keys="$4" 3<"$3.minisig" <"$3"' \
+		sh "$STAGE" "$PP_UNPACK" "$TAR" "$BATS_TEST_TMPDIR/keys"
+	[[ $stderr == *"does not match"* ]]
+	[ "$(ls -A "$STAGE")" = "" ]
 }
 
 # --- this node
