@@ -151,14 +151,18 @@ install_unpack(const struct install *in, int fd, const char *where, struct err *
 	return -1;
 }
 
-/* ".<app>_<version>.XXXXXX"; another app's name may begin with this one's, which does no harm. */
+/*
+ * ".<app>_<version>.XXXXXX"; another app's name may begin with this one's, which does no harm. The
+ * download of a version 1.0 is ".<app>_1.0.part", and is none.
+ */
 static int
 is_staging(const char *name, const char *app)
 {
 	size_t n = strlen(app), len = strlen(name);
 
 	return name[0] == '.' && strncmp(name + 1, app, n) == 0 && name[n + 1] == '_' &&
-	    len > n + 3 + SUFFIX_LEN && name[len - SUFFIX_LEN - 1] == '.';
+	    len > n + 3 + SUFFIX_LEN && name[len - SUFFIX_LEN - 1] == '.' &&
+	    strchr(name + len - SUFFIX_LEN, '.') == NULL;
 }
 
 /* Open a staging directory that no run holds and lock it: the descriptor, -1 on error, -2 if held. */
