@@ -318,6 +318,19 @@ secret_file() {
 	nothing_besides
 }
 
+@test "a part is no staging directory, whatever the version is called" {
+	intend 1.0:prep
+	repo_add_big
+	mv "$REPO/$ARTIFACT" "$REPO/slug/slug_1.0.tar.gz"
+	ARTIFACT=slug/slug_1.0.tar.gz PART=$INSTALLS/.slug_1.0.part
+	odd_start
+	interrupt
+	run -0 --separate-stderr preparer "$ODD_URL" --verbose
+	[[ $(said) == *"INFO Going on with "* ]]
+	is_whole 1.0
+	[ "$(ls -A "$INSTALLS")" = slug_1.0 ]
+}
+
 @test "nginx gives the rest of an artifact, over TLS" {
 	intend
 	repo_add_big
