@@ -28,9 +28,7 @@
 #include "lib/sys/sandbox.h"
 
 static const char usage[] =
-    "usage: pp-unpack [option ...] < ARTIFACT, options as pp-unpack(8) has them\n"
-    "       pp-unpack --check --list=FD [--uid=N] [--gid=N]\n"
-    "       pp-unpack --share=DIRFD --share-list=FD --list=FD [--link]";
+    "usage: pp-unpack [--check | --share=DIRFD] [option ...] < ARTIFACT, as pp-unpack(8) has it";
 
 /* Enough for a path of 4095 bytes, each directory on the way open. */
 #define OPEN_FILES 2112

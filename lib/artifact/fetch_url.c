@@ -156,14 +156,13 @@ begin_part(struct attempt *a, const struct http_response *resp, struct err *e)
 	} else {
 		const char *validator;
 		enum part_validator kind = validator_of(resp, &validator);
-		uint64_t total = length_of(resp);
 
-		if (check_size(a, total, e) < 0 ||
-		    fetch_part_begin(p, a->u->url, kind, validator, total, e) < 0)
+		if (fetch_part_begin(p, a->u->url, kind, validator, length_of(resp), e) < 0)
 			return -1;
 	}
-	if (o->room != NULL && p->total > p->size &&
-	    o->room(o->room_arg, p->total - p->size, e) < 0) {
+	if (check_size(a, p->total, e) < 0 ||
+	    (o->room != NULL && p->total > p->size &&
+		o->room(o->room_arg, p->total - p->size, e) < 0)) {
 		fetch_part_drop(p);
 		return -1;
 	}

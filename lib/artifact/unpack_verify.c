@@ -47,9 +47,8 @@ unpack_verify(int artifact, const struct unpack_options *o, unsigned char sum[UN
 	}
 	unpack_digest_hex(hex, sum);
 	if (o->sha256 != NULL && strcasecmp(hex, o->sha256) != 0)
-		return err_set(e, ERR_DATA,
-		    "sha256 does not match: the intent says %s, the artifact has %s", o->sha256,
-		    hex);
+		return err_set(e, ERR_DATA, "sha256 does not match: it should be %s, and is %s",
+		    o->sha256, hex);
 	return 0;
 }
 

@@ -275,9 +275,9 @@ secret_file() {
 	[[ $(said) == *"HTTP status 503; trying again in "[23].?" s (2 of 4)"* ]]
 	is_whole
 	again
-	odd_plan "$ARTIFACT * status 429 Retry-After: 3600"
+	odd_plan "$ARTIFACT * status 429 Retry-After: 100"
 	run -1 --separate-stderr preparer "$ODD_URL"
-	[[ $(said) == *"HTTP status 429 (it wants to be asked again in 3600 s)" ]]
+	[[ $(said) == *"HTTP status 429 (it wants to be asked again in 100 s)" ]]
 	[ "$(grep -c slug "$ODD_LOG")" -eq 1 ]
 	# Nor beyond the run's own time.
 	odd_plan "$ARTIFACT * status 503 Retry-After: 50"
@@ -316,6 +316,19 @@ secret_file() {
 	grep -q "/$ARTIFACT range=bytes=$size- if-range=\"" "$ODD_LOG"
 	is_whole
 	nothing_besides
+}
+
+@test "a part is no staging directory, whatever the version is called" {
+	intend 1.0:prep
+	repo_add_big
+	mv "$REPO/$ARTIFACT" "$REPO/slug/slug_1.0.tar.gz"
+	ARTIFACT=slug/slug_1.0.tar.gz PART=$INSTALLS/.slug_1.0.part
+	odd_start
+	interrupt
+	run -0 --separate-stderr preparer "$ODD_URL" --verbose
+	[[ $(said) == *"INFO Going on with "* ]]
+	is_whole 1.0
+	[ "$(ls -A "$INSTALLS")" = slug_1.0 ]
 }
 
 @test "nginx gives the rest of an artifact, over TLS" {
@@ -402,7 +415,7 @@ secret_file() {
 	repo_add_big
 	odd_start
 	# No tag and a fresh date, a weak tag, no date at all, a tag that is none.
-	for headers in "ETag:" "ETag: W/\"1\"" "ETag: | Last-Modified:" "ETag: 1" 'ETag: "a" "b"' "ETag: | Date:"; do
+	for headers in "ETag:" "ETag: W/\"1\"" "ETag: | Last-Modified:" "ETag: 1" 'ETag: 1"' 'ETag: "a" "b"' "ETag: | Date:"; do
 		again
 		odd_plan "$ARTIFACT 1 set $headers | Content-Length: 500000" "$ARTIFACT * status 403"
 		run -1 --separate-stderr preparer "$ODD_URL"
