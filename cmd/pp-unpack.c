@@ -14,8 +14,6 @@
 #include <unistd.h>
 
 #include "lib/artifact/unpack.h"
-#include "lib/artifact/unpack_minisign.h"
-#include "lib/artifact/unpack_sign.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -24,9 +22,6 @@ static const char usage[] =
 
 static const struct option long_options[] = {
 	{ "sha256", required_argument, NULL, 's' },
-	{ "signature", required_argument, NULL, 'S' },
-	{ "name", required_argument, NULL, 'n' },
-	{ "keys", required_argument, NULL, 'k' },
 	{ "gid", required_argument, NULL, 'g' },
 	{ "max-size", required_argument, NULL, 'b' },
 	{ "max-files", required_argument, NULL, 'f' },
@@ -34,11 +29,8 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int signature_fd = -1;
-static const char *name, *keys;
-
 static int
-parse_number(const char *option, const char *text, uint64_t max, uint64_t *value, struct err *e)
+parse_number(const char *name, const char *text, uint64_t max, uint64_t *value, struct err *e)
 {
 	unsigned long long n;
 	char shown[64];
@@ -48,7 +40,7 @@ parse_number(const char *option, const char *text, uint64_t max, uint64_t *value
 	n = strtoull(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || n > max) {
 		log_escape(shown, sizeof shown, text);
-		return err_set(e, ERR_USAGE, "%s: \"%s\" is not a number that fits", option, shown);
+		return err_set(e, ERR_USAGE, "%s: \"%s\" is not a number that fits", name, shown);
 	}
 	*value = n;
 	return 0;
@@ -71,17 +63,6 @@ take_option(struct unpack_options *o, int option, struct err *e)
 	case 's':
 		o->sha256 = optarg;
 		return check_sha256(optarg, e);
-	case 'S':
-		if (parse_number("--signature", optarg, INT32_MAX, &gid, e) < 0)
-			return -1;
-		signature_fd = (int)gid;
-		return 0;
-	case 'n':
-		name = optarg;
-		return 0;
-	case 'k':
-		keys = optarg;
-		return 0;
 	case 'g':
 		/* The last one means "no change" to chown(2). */
 		if (parse_number("--gid", optarg, UINT32_MAX - 1, &gid, e) < 0)
@@ -99,36 +80,12 @@ take_option(struct unpack_options *o, int option, struct err *e)
 }
 
 static int
-verify_signature(struct err *e)
-{
-	char text[UNPACK_MINISIGN_SIG_MAX + 1];
-	struct unpack_sign *s;
-	const char *note;
-	size_t n = 0;
-	ssize_t r;
-	int result;
-
-	while ((r = read(signature_fd, text + n, sizeof text - n)) > 0)
-		n += (size_t)r;
-	if (r < 0)
-		return err_sys(e, "read the signature");
-	s = unpack_sign_load(keys, text, n, name, e);
-	result = s != NULL ? unpack_sign_verify(s, STDIN_FILENO, &note, e) : -1;
-	if (result == 0)
-		(void)fprintf(stderr, "note: signed by key %s\n", note);
-	unpack_sign_free(s);
-	return result;
-}
-
-static int
 run(const struct unpack_options *o, struct err *e)
 {
 	AUTO_CLOSE int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (root < 0)
 		return err_sys(e, "open the staging directory");
-	if (signature_fd >= 0 && verify_signature(e) < 0)
-		return -1;
 	(void)umask(0);
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
