@@ -262,7 +262,7 @@ load_signature(struct command *c, struct err *e)
 	if (c->signature < 0 && c->name == NULL && c->keys == NULL)
 		return 0;
 	if (c->signature < 0 || c->name == NULL || c->keys == NULL)
-		return err_set(e, ERR_USAGE, "--signature, --name and --keys go together");
+		return err_set(e, ERR_USAGE, "--signature needs --name and --keys");
 	while (n < sizeof text && (r = read(c->signature, text + n, sizeof text - n)) != 0) {
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -320,6 +320,15 @@ settle(void)
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 
+static int
+print_help(void)
+{
+	(void)printf("%s\n\n", usage);
+	for (const struct option *o = long_options; o->name != NULL; o++)
+		(void)printf("  --%s%s\n", o->name, o->has_arg == no_argument ? "" : "=...");
+	return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -336,10 +345,8 @@ main(int argc, char **argv)
 
 	settle();
 	while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == OPTION_HELP) {
-			(void)printf("%s\n", usage);
-			return 0;
-		}
+		if (option == OPTION_HELP)
+			return print_help();
 		r = take_option(&c, option, &e);
 	}
 	if (r == 0 && optind < argc)

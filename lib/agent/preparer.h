@@ -7,7 +7,7 @@
 
 #include "lib/agent/agent.h"
 
-/** Are the settings of repositories, credentials, limits and trust in order? */
+/** Are the settings of repositories, room and trust in order? Credentials are not looked at yet. */
 int preparer_check_settings(const struct pass *p, struct err *e);
 
 /** The intended version of that id; NULL if there is none. Borrowed. */

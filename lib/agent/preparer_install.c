@@ -88,19 +88,16 @@ int
 preparer_check_settings(const struct pass *p, struct err *e)
 {
 	AUTO_STRV struct strv repos = { 0 };
-	struct fetch_options options;
 	struct room_reserve reserve;
 	struct trust_facts facts;
-	struct fetch *fetch;
 
 	list_repositories(p, &repos);
-	options = fetch_settings(p, &repos);
-	fetch = fetch_new(&options, e);
-	if (fetch == NULL)
+	for (size_t i = 0; i < repos.n; i++)
+		if (fetch_check_repo(repos.items[i], e) < 0)
+			return -1;
+	if (reserve_setting(p, &reserve, e) < 0 || trust_settings(p, NULL, &facts, e) < 0)
 		return -1;
-	fetch_free(fetch);
-	return reserve_setting(p, &reserve, e) < 0 || trust_settings(p, NULL, &facts, e) < 0 ? -1 :
-											       0;
+	return trust_check(&facts, e);
 }
 
 const struct intent_version *
@@ -198,7 +195,7 @@ fetch_vouchers(struct fetch *fetch, const struct fetched *artifact, const struct
 
 static int
 unpack(const struct install *in, struct install_stage *stage, struct fetch *fetch,
-    const struct fetched *artifact, struct trust_facts *facts, struct err *e)
+    struct fetched *artifact, struct trust_facts *facts, struct err *e)
 {
 	struct vouchers v = { .digest = "" };
 	struct trust_verdict verdict;
@@ -215,7 +212,7 @@ unpack(const struct install *in, struct install_stage *stage, struct fetch *fetc
 		    "what is in the artifact", e);
 	if (r == 0) {
 		source = (struct install_source){
-			.fd = artifact->fd,
+			.fd = mem_take_fd(&artifact->fd),
 			.where = artifact->where,
 			.name = artifact->name,
 			.sha256 = verdict.sha256,
@@ -234,7 +231,7 @@ fetch_and_unpack(const struct pass *p, const struct install *in, struct install_
 	AUTO_FREE char *part = installs_name(in->app, in->version, "part");
 	AUTO_STRV struct strv repos = { 0 };
 	struct fetch_options options;
-	struct fetched artifact = { .fd = -1 };
+	AUTO_FETCHED struct fetched artifact = FETCHED_INIT;
 	struct trust_facts facts;
 	struct fetch *fetch;
 	int r;
@@ -243,7 +240,7 @@ fetch_and_unpack(const struct pass *p, const struct install *in, struct install_
 	options = fetch_settings(p, &repos);
 	options.room = check_room;
 	options.room_arg = (void *)in;
-	if (trust_settings(p, stated, &facts, e) < 0 || trust_check(&facts, e) < 0)
+	if (trust_settings(p, stated, &facts, e) < 0)
 		return -1;
 	fetch = fetch_new(&options, e);
 	if (fetch == NULL)
@@ -251,7 +248,6 @@ fetch_and_unpack(const struct pass *p, const struct install *in, struct install_
 	r = fetch_artifact(fetch, in->app, in->version, in->dir, part, &artifact, e);
 	if (r == 0)
 		r = unpack(in, stage, fetch, &artifact, &facts, e);
-	fetched_release(&artifact);
 	fetch_free(fetch);
 	return r;
 }

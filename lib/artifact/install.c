@@ -388,7 +388,7 @@ install_unpack(const struct install *in, struct install_stage *stage,
     const struct install_source *source, struct err *e)
 {
 	AUTO_FREE char *tmp = installs_name(in->app, in->version, "list.tmp");
-	AUTO_CLOSE int list = -1;
+	AUTO_CLOSE int artifact = source->fd, list = -1;
 	int r;
 
 	/* A run that was killed may have left one; the claim makes it ours. */
@@ -399,6 +399,8 @@ install_unpack(const struct install *in, struct install_stage *stage,
 		return err_sys(e, "create %s/%s", in->path, tmp);
 	log_change("Extracting %s to %s/%s", source->where, in->path, stage->name);
 	r = run_unpacker(in, stage->dir, source, list, e);
+	/* What was downloaded has no name any more: once closed, it is not brought to disk for nothing. */
+	(void)close(mem_take_fd(&artifact));
 	if (r == 0)
 		r = share_unchanged(in, stage->dir, list, e);
 	if (r == 0)

@@ -34,7 +34,7 @@ struct install {
 
 /** What is unpacked. */
 struct install_source {
-	int fd;                      /* the artifact, a regular file */
+	int fd;                      /* the artifact, a regular file; closed when it is unpacked */
 	const char *where;           /* for messages: its path or URL */
 	const char *name;            /* its file name, which a signature is for */
 	const char *sha256;          /* 64 hex digits it must have; NULL: not verified */

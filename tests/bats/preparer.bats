@@ -268,11 +268,11 @@ serve() {
 	run -0 --separate-stderr in_namespace '
 		mount -t tmpfs none "$BASEDIR"
 		export TMPDIR=/nonexistent
-		ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -o "$BATS_TEST_TMPDIR/renames" \
+		ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -o "$BATS_TEST_TMPDIR/renames" \
 			-e trace=rename,renameat,renameat2,linkat "$PP" converge preparer --verify=none --repo="$HTTP_URL"
 		test -f "$BASEDIR/installs/slug_abc123/data/19"'
 	[[ $(said) == *"INFO Extracting $HTTP_URL/slug/slug_abc123.tar.gz to $INSTALLS/.slug_abc123."* ]]
-	# The one rename stays inside the directory installs/.
+	# The rename stays inside the directory installs/.
 	[ "$(grep -c '"\.slug_abc123\.[a-z0-9]*", [0-9]*, "slug_abc123", RENAME_NOREPLACE) = 0' \
 		"$BATS_TEST_TMPDIR/renames")" -eq 1 ]
 	run ! grep -E 'EXDEV|/tmp|/var/tmp' "$BATS_TEST_TMPDIR/renames"
