@@ -252,6 +252,15 @@ settle(void)
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 
+static int
+print_help(void)
+{
+	(void)printf("%s\n", usage);
+	for (const struct option *o = long_options; o->name != NULL; o++)
+		(void)printf("    --%s%s\n", o->name, o->has_arg ? "=..." : "");
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -267,10 +276,8 @@ main(int argc, char **argv)
 
 	settle();
 	while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == OPTION_HELP) {
-			(void)printf("%s\n", usage);
-			return 0;
-		}
+		if (option == OPTION_HELP)
+			return print_help();
 		r = take_option(&c, option, &e);
 	}
 	if (r == 0 && optind < argc)
