@@ -175,7 +175,7 @@ bzip2_run(void *state, struct unpack_feed *feed, struct err *e)
 	int r;
 
 	/* It does not write there; its interface is not const. */
-	z->next_in = (char *)(uintptr_t)feed->in;
+	z->next_in = (char *)feed->in;
 	z->avail_in = (unsigned int)feed->n;
 	z->next_out = (char *)feed->out;
 	z->avail_out = (unsigned int)feed->room;

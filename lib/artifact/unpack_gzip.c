@@ -170,7 +170,7 @@ inflate_body(struct gzip *g, struct unpack_feed *feed, struct err *e)
 	int r;
 
 	/* It does not write there; its interface is not const. */
-	g->z.next_in = (uint8_t *)(uintptr_t)feed->in;
+	g->z.next_in = (uint8_t *)feed->in;
 	g->z.avail_in = (uint32_t)feed->n;
 	g->z.next_out = feed->out;
 	g->z.avail_out = (uint32_t)feed->room;

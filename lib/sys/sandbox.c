@@ -313,8 +313,7 @@ static const struct sock_filter filter[] = {
 static int
 filter_calls(void)
 {
-	const struct sock_fprog program = { MEM_COUNT(filter),
-		(struct sock_filter *)(uintptr_t)filter };
+	const struct sock_fprog program = { MEM_COUNT(filter), (struct sock_filter *)filter };
 
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }

@@ -19,6 +19,7 @@ setup() {
 }
 
 teardown() {
+	[ -z "${unpack:-}" ] || kill -KILL "$unpack" 2>/dev/null || :
 	[ -z "$MOUNTED" ] || umount "$MOUNTED"
 	[ -z "$ELSEWHERE" ] || rm -rf "$ELSEWHERE"
 }
@@ -101,6 +102,11 @@ recompress() {
 flip_bit() {
 	perl -e 'open my $f, "+<", $ARGV[0] or die; seek $f, -$ARGV[1], 2; read $f, my $c, 1;
 		seek $f, -$ARGV[1], 2; print $f chr(ord($c) ^ 1); close $f' "$TAR" "$1"
+}
+
+# Is this a build with sanitizers? They trace, and want memory and files.
+sanitized() {
+	ldd "$PP_UNPACK" | grep -q libasan
 }
 
 need_root() {
@@ -378,22 +384,6 @@ same_tree() {
 	run -0 unpack
 	[ "$(find "$STAGE" -type f | wc -l)" -eq 20000 ]
 	diff -r "$TREE" "$STAGE"
-}
-
-@test "where the kernel has no openat2, the way is walked by hand" {
-	case $(uname -m) in x86_64 | aarch64) ;; *) skip "the filter is not for this machine" ;; esac
-	a_tree
-	tar -C "$TREE" -cf "$TAR" .
-	# shellcheck disable=SC2016
-	run -0 bash -c 'cd "$1" && exec perl "$2" "$3" <"$4"' sh "$STAGE" "$HOSTILE/without-openat2.pl" \
-		"$PP_UNPACK" "$TAR"
-	same_tree
-	restage
-	make_tar + name=l type=2 link=x + name=l/f
-	# shellcheck disable=SC2016
-	run -65 --separate-stderr bash -c 'cd "$1" && exec perl "$2" "$3" <"$4"' sh "$STAGE" \
-		"$HOSTILE/without-openat2.pl" "$PP_UNPACK" "$TAR"
-	[ "$stderr" = 'entry "l/f": path passes through "l", which is a symlink' ]
 }
 
 # --- the digest
@@ -1423,13 +1413,14 @@ same_tree() {
 	run -0 unpack
 }
 
-@test "--max-ratio counts headers too" {
-	perl "$HOSTILE/tar.pl" $(for i in {1..90}; do echo "+ name=d$i type=5 pax:comment=$i"; done) \
-		+ name=x pax:comment=y >"$TAR.one"
-	perl -e 'local $/; my $d = <STDIN>; for (1 .. 800) { print substr $d, 0, -1024 } print "\0" x 1024' \
-		<"$TAR.one" | gzip -9 >"$TAR"
-	run -65 --separate-stderr unpack
-	[[ $stderr == *"more than 200 times its size"* || $stderr == *"twice"* ]]
+@test "--max-ratio counts what is not content, too" {
+	make_tar + name=d type=5 mode=0755 "pax:comment=$(printf 'x%.0s' {1..100000})"
+	perl -e 'local $/; my $d = <STDIN>; print substr($d, 0, -1024) x 800, "\0" x 1024' <"$TAR" |
+		gzip -9 >"$TAR.gz"
+	mv "$TAR.gz" "$TAR"
+	damaged '*unpacks to more than 200 times its size, as a bomb would*'
+	restage
+	run -0 unpack --max-ratio=5000
 }
 
 @test "--room is this node's lack of room, not the artifact's fault, and said before it is written" {
@@ -1442,31 +1433,31 @@ same_tree() {
 	run -0 unpack --room=24576
 }
 
-@test "memory stays below 32 MiB: deep paths, many directories, the largest windows" {
-	[ -z "${SAN:-}" ] || skip "sanitizers take more"
-	local path i
-	most() {
-		perl -e 'use POSIX (); my $pid = fork; if (!$pid) { chdir $ARGV[1]; open STDIN, "<", $ARGV[2]; exec $ARGV[0]; }
-			waitpid $pid, 0; my $r = $?; open my $f, ">", "/dev/null";
-			require "syscall.ph" if 0; my $ru = "\0" x 144; syscall(98, -1, $ru); my @l = unpack "q*", $ru;
-			print "$r $l[4]\n"' "$PP_UNPACK" "$STAGE" "$TAR"
-	}
-	case $(uname -m) in x86_64) ;; *) skip "getrusage has another number here" ;; esac
+# most: run pp-unpack on $TAR; its exit status and the most memory it took, in KiB.
+most() {
+	perl -e 'my $pid = fork; if (!$pid) { chdir $ARGV[1]; open STDIN, "<", $ARGV[2]; exec $ARGV[0] }
+		waitpid $pid, 0; my ($status, $usage) = ($?, "\0" x 144); syscall(98, -1, $usage);
+		print "$status ", (unpack "q*", $usage)[4], "\n"' "$PP_UNPACK" "$STAGE" "$TAR"
+}
+
+@test "memory stays below 32 MiB: deep paths, many directories, the largest window" {
+	! sanitized || skip "sanitizers take more"
+	[ "$(uname -m)" = x86_64 ] || skip "getrusage has another number here"
+	local path i status most
 	path=$(printf 'abcdefg/%.0s' {1..500})
-	make_tar $(for i in {1..50}; do echo "+ name=x pax:path=$i/$path""f"; done)
+	# shellcheck disable=SC2046
+	make_tar $(for i in {1..20}; do echo "+ name=x pax:path=$i/${path}f"; done)
 	read -r status most < <(most)
-	[ "$status" = 0 ] && [ "$most" -lt 32768 ]
+	[ "$status" = 0 ]
+	[ "$most" -lt 32768 ]
 	restage
-	perl -e 'for my $i (1 .. 20000) { mkdir "$ARGV[0]/directory-number-$i" }' "$TREE"
-	head -c 60000000 /dev/urandom >"$TREE/random"
-	cat "$TREE/random" >>"$TREE/random.2"
-	for program in 'zstd -q -1 --long=24' 'xz -0 --lzma2=dict=16MiB,mf=hc3,mode=fast,nice=16'; do
-		restage
-		# shellcheck disable=SC2086
-		tar -C "$TREE" -c . | $program >"$TAR"
-		read -r status most < <(most)
-		[ "$status" = 0 ] && [ "$most" -lt 32768 ]
-	done
+	perl -e 'for my $i (1 .. 10000) { mkdir "$ARGV[0]/directory-number-$i" }' "$TREE"
+	head -c 40000000 /dev/urandom >"$TREE/random"
+	tar -C "$TREE" -c . | zstd -q -1 --long=24 >"$TAR"
+	read -r status most < <(most)
+	[ "$status" = 0 ]
+	[ "$most" -gt 16384 ]
+	[ "$most" -lt 32768 ]
 }
 
 # --- owners
@@ -1496,7 +1487,7 @@ same_tree() {
 
 # stopped ARG...: start pp-unpack and stop it in its sandbox, when what is to be verified was. Its pid is in $unpack.
 stopped() {
-	[ -z "${SAN:-}" ] || skip "sanitizers trace too"
+	! sanitized || skip "sanitizers trace too"
 	(cd "$STAGE" && exec strace -f -qq -o /dev/null -e trace=clone -e inject=clone:signal=SIGSTOP:when=1 \
 		"$PP_UNPACK" "$@" <"$TAR" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&-) &
 	tracer=$!
@@ -1532,18 +1523,19 @@ stopped() {
 }
 
 @test "an artifact that changes after it was verified is refused" {
-	local sum
+	local sum code=0
 	make_tar + name=f data=good
 	sum=$(sha256sum <"$TAR")
 	stopped --sha256="${sum%% *}"
 	make_tar + name=f data=evil
 	kill -CONT "$unpack"
-	run -65 wait "$tracer"
+	wait "$tracer" || code=$?
+	[ "$code" = 65 ]
 	[ "$(cat "$BATS_TEST_TMPDIR/out")" = "the artifact changed while it was unpacked" ]
 }
 
 @test "what takes it over cannot get out of the directory, nor to the network, nor to other programs" {
-	[ -z "${SAN:-}" ] || skip "the sandbox of a sanitized build lets more through"
+	! sanitized || skip "the sandbox of a sanitized build lets more through"
 	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/inside.so" "$HOSTILE/inside.c"
 	make_tar + name=f data=x
 	local before
@@ -1574,7 +1566,7 @@ become root: EPERM" ]
 }
 
 @test "where the kernel has no Landlock it goes on, and says so when asked" {
-	[ -z "${SAN:-}" ] || skip "sanitizers trace too"
+	! sanitized || skip "sanitizers trace too"
 	make_tar + name=d/f data=x + name=h type=1 link=d/f
 	without() { (cd "$STAGE" && exec strace -f -qq -o /dev/null -e "inject=landlock_create_ruleset:$1" "$PP_UNPACK" "${@:2}" <"$TAR"); }
 	run -0 without error=ENOSYS --verbose
@@ -1590,7 +1582,7 @@ become root: EPERM" ]
 }
 
 @test "a thread that cannot be had is an error, and nothing hangs" {
-	[ -z "${SAN:-}" ] || skip "sanitizers trace too"
+	! sanitized || skip "sanitizers trace too"
 	make_tar + name=f data=x
 	run -1 --separate-stderr bash -c 'cd "$1" && exec strace -f -qq -o /dev/null -e inject=clone:error=EAGAIN "$2" <"$3"' \
 		sh "$STAGE" "$PP_UNPACK" "$TAR"
