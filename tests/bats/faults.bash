@@ -1,9 +1,7 @@
-#!/usr/bin/env bats
-# Every system call of an install failed in turn, and the process killed at each: there is never a
-# part of an install, nothing that was there is lost, and the next run converges.
-
-load helper
-load node
+# shellcheck shell=bash
+# For tests that fail every system call of an install in turn, or kill the process at each, after
+# helper and node: there is never a part of an install, nothing that was there is lost, and the next
+# run converges.
 
 setup() {
 	helper_setup
@@ -108,18 +106,6 @@ each_call() {
 	[ "$hit" -ge 10 ]
 }
 
-@test "each system call of pp-unpack fails with EIO in turn" {
-	each_call error=EIO
-}
-
-@test "each system call of pp-unpack that needs room on a disk fails with ENOSPC in turn" {
-	each_call error=ENOSPC '^(openat|openat2|mkdirat|symlinkat|linkat|rename.*|write|pwrite64|ftruncate|fallocate|ioctl|fchmod|fchown|utimensat) '
-}
-
-@test "pp-unpack is killed at each of its system calls in turn" {
-	each_call signal=KILL
-}
-
 # The run itself and its job: calls that change something or start something.
 changing() {
 	grep -E '^(mkdir|symlink|unlink|rename|link)(at|at2)? |^(write|ftruncate|fsync|syncfs|flock|fchmod|fchmodat|fchown|clone|clone3|vfork|wait4|memfd_create|openat) '
@@ -142,12 +128,4 @@ each_change() {
 	done
 	echo "# ${#CALLS[@]} calls, $hit of them made the run fail" >&3
 	[ "$hit" -gt 20 ]
-}
-
-@test "each call of the run that changes something fails with EIO in turn" {
-	each_change error=EIO
-}
-
-@test "the run, its job and its programs are killed at each call that changes something" {
-	each_change signal=KILL
 }
