@@ -3,9 +3,12 @@
 
 load helper
 load node
+load faults
 
 setup() {
 	helper_setup
+	# What vouches for an artifact is for trust.bats.
+	export PP_VERIFY=none
 	unset "${!AWS_@}"
 	store_dir
 	INSTALLS=$BASEDIR/installs
@@ -47,7 +50,7 @@ nothing_left() {
 
 # Nothing in installs/ but the install itself.
 nothing_besides() {
-	[ "$(ls -A "$INSTALLS")" = slug_abc123 ]
+	[ "$(ls -A "$INSTALLS")" = .slug_abc123.list$'\n'slug_abc123 ]
 }
 
 again() {
@@ -154,17 +157,14 @@ secret_file() {
 }
 
 @test "a repository that is down is asked for one name, and then the next is asked, and that is said" {
-	intend abc123:prep,def456:prep
+	intend
 	repo_add slug abc123
-	repo_add slug def456
 	down=http://127.0.0.1:$(free_port)
 	run -0 --separate-stderr preparer "$down" "$REPO_URL" --verbose
-	is_whole abc123
-	is_whole def456
+	is_whole
 	[ "$(said | grep -c "INFO Fetching $down/")" -eq 1 ]
 	[ "$(said | grep -c "; trying again in [0-9.]* s ([234] of 4)")" -eq 3 ]
 	[[ $(said) == *"WARN $down/slug/slug_abc123.tar.gz: "*" (4 attempts); asking $REPO_URL instead"* ]]
-	[[ $(said) == *"WARN $down could not be reached a moment ago, and was not asked; asking $REPO_URL instead"* ]]
 }
 
 @test "a repository that fails or forbids is no obstacle for the next one" {
@@ -195,9 +195,8 @@ secret_file() {
 }
 
 @test "all requests to a host go over one connection" {
-	intend abc123:prep,def456:prep
+	intend
 	repo_add slug abc123
-	repo_add slug def456
 	gunzip -c "$REPO/$ARTIFACT" | xz >"$REPO/slug/slug_abc123.tar.xz"
 	mkdir "$BATS_TEST_TMPDIR/xz"
 	mv "$REPO/slug/slug_abc123.tar.xz" "$BATS_TEST_TMPDIR/xz"
@@ -205,8 +204,8 @@ secret_file() {
 	mv "$BATS_TEST_TMPDIR/xz/slug_abc123.tar.xz" "$REPO/slug"
 	http_start "$REPO"
 	preparer "$HTTP_URL/none" "$HTTP_URL"
-	wait_until 2 grep -q '/slug/slug_def456.tar.gz$' "$HTTP_CONNECTIONS"
-	[ "$(grep -c slug "$HTTP_CONNECTIONS")" -eq 14 ]
+	wait_until 2 grep -q '/slug/slug_abc123.tar.xz$' "$HTTP_CONNECTIONS"
+	[ "$(grep -c slug "$HTTP_CONNECTIONS")" -eq 8 ]
 	[ "$(grep slug "$HTTP_CONNECTIONS" | cut -d' ' -f1 | sort -u | wc -l)" -eq 1 ]
 }
 
@@ -328,7 +327,7 @@ secret_file() {
 	run -0 --separate-stderr preparer "$ODD_URL" --verbose
 	[[ $(said) == *"INFO Going on with "* ]]
 	is_whole 1.0
-	[ "$(ls -A "$INSTALLS")" = slug_1.0 ]
+	[ "$(ls -A "$INSTALLS")" = .slug_1.0.list$'\n'slug_1.0 ]
 }
 
 @test "nginx gives the rest of an artifact, over TLS" {
@@ -509,12 +508,16 @@ secret_file() {
 	intend
 	repo_add_big
 	http_start "$REPO"
-	points=$(death_points "$PP" converge preparer --repo="$HTTP_URL" | grep -v -e execve -e connect)
+	strace -f -qq -o "$BATS_TEST_TMPDIR/trace" "$PP" converge preparer --repo="$HTTP_URL"
+	points=$(calls "$BATS_TEST_TMPDIR/trace" | changing)
 	is_whole
 	kills=0
 	while read -r call count; do
 		again
-		killed_at "$call" "$count" "$PP" converge preparer --repo="$HTTP_URL" || continue
+		# How often something waits may differ from run to run.
+		bash -c 'strace -f -qq -o "$1" "--inject=$2:signal=KILL:when=$3" "$PP" \
+			converge preparer --repo="$4"; grep -q "killed by SIGKILL" "$1"' \
+			sh "$BATS_TEST_TMPDIR/trace" "$call" "$count" "$HTTP_URL" >/dev/null 2>&1 || continue
 		kills=$((kills + 1))
 		[ ! -e "$INSTALLS/slug_abc123" ] || is_whole
 		run -0 preparer "$HTTP_URL"
@@ -533,7 +536,7 @@ secret_file() {
 	pid=$!
 	wait_until 10 test -s "$PART"
 	PP_STATE_DIR=$BATS_TEST_TMPDIR/other run -1 --separate-stderr preparer "$ODD_URL"
-	[[ $(said) == *"FATAL slug: version abc123: another run is fetching it (.slug_abc123.part is locked)" ]]
+	[[ $(said) == *"FATAL slug: version abc123: another run is preparing it; the next one looks again" ]]
 	wait "$pid"
 	is_whole
 	nothing_besides
