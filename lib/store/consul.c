@@ -18,7 +18,8 @@
 #include "lib/store/consul_env.h"
 #include "lib/store/engine.h"
 
-#define BATCH 62
+#define BATCH 62    /* keys of one request of several, beside pp/store */
+#define BATCH_MAX 63 /* of the only one: a transaction has 64 operations */
 #define REQUEST_TIMEOUT_MS 15000
 #define ANSWER_MAX (UINT64_C(64) * 1024 * 1024)
 #define WAIT_SLICE_MS 5000
@@ -27,6 +28,9 @@ struct consul_store {
 	struct store base;
 	struct consul_env env;
 	struct http *http;
+	uint64_t floor; /* a version that was there before the request under way */
+	int answers;    /* since store_begin() */
+	int moved;      /* one of them had a document that may be younger than an earlier answer */
 };
 
 static int
@@ -104,6 +108,7 @@ take_results(struct consul_store *s, const json_t *answer, const char *const *ke
     struct store_items *items, struct err *e)
 {
 	const json_t *results = json_object_get(answer, "Results"), *entry;
+	uint64_t newest = s->floor;
 	size_t i;
 
 	if (json_is_false(json_object_get(answer, "KnownLeader")))
@@ -126,9 +131,15 @@ take_results(struct consul_store *s, const json_t *answer, const char *const *ke
 		    base64_decode(json_is_null(value) ? "" : json_string_value(value), &bytes) < 0)
 			return err_set(e, ERR_STORE, "consul at %s: an answer of the wrong shape",
 			    s->env.base);
-		if (was_asked(key, keys, n))
-			store_items_add(items, key, bytes.data, bytes.n, (uint64_t)index);
+		if (!was_asked(key, keys, n))
+			continue;
+		store_items_add(items, key, bytes.data, bytes.n, (uint64_t)index);
+		if ((uint64_t)index > newest)
+			newest = (uint64_t)index;
 	}
+	/* Written between two answers is only what is younger than all of the earlier one. */
+	s->moved |= s->answers++ > 0 && newest > s->floor;
+	s->floor = newest;
 	return 0;
 }
 
@@ -183,10 +194,10 @@ consul_read(struct store *base, const char *const *keys, size_t n, struct store_
     struct err *e)
 {
 	struct consul_store *s = (struct consul_store *)base;
-	size_t batches = 0;
+	size_t batches = 0, most = n <= BATCH_MAX ? BATCH_MAX : BATCH;
 
-	for (size_t at = 0; at < n; at += BATCH, batches++) {
-		size_t count = n - at < BATCH ? n - at : BATCH;
+	for (size_t at = 0; at < n; at += most, batches++) {
+		size_t count = n - at < most ? n - at : most;
 
 		if (read_batch(s, keys + at, count, items, e) < 0)
 			return -1;
@@ -213,6 +224,27 @@ consul_absent(struct store *base, const char *key, struct err *e)
 	if (resp.status == 404 && http_header(&resp, "X-Consul-Index") != NULL)
 		return 1;
 	return refuse(s, what, &resp, e);
+}
+
+static int
+consul_begin(struct store *base, uint64_t known, struct err *e)
+{
+	struct consul_store *s = (struct consul_store *)base;
+
+	(void)e;
+	/* What an earlier reading has seen was there before, too: that is why a second one is sure. */
+	if (known > s->floor)
+		s->floor = known;
+	s->moved = s->answers = 0;
+	return 0;
+}
+
+static int
+consul_end(struct store *base, int *moved, struct err *e)
+{
+	(void)e;
+	*moved = ((struct consul_store *)base)->moved;
+	return 0;
 }
 
 static json_t *
@@ -314,10 +346,11 @@ struct store *
 consul_store_open(struct err *e)
 {
 	static const struct store_ops ops = { consul_read, consul_absent, consul_write, consul_wait,
-		consul_free };
+		consul_begin, consul_end, consul_free };
 	struct consul_store *s = xcalloc(1, sizeof *s);
 
 	s->base.ops = &ops;
+	s->base.ordered = 1;
 	if (consul_env_read(&s->env, e) < 0) {
 		consul_free(&s->base);
 		return NULL;

@@ -63,6 +63,18 @@ store_read(struct store *s, const char *const *keys, size_t n, struct store_item
 	return take_id(s, items, e);
 }
 
+int
+store_begin(struct store *s, uint64_t known, struct err *e)
+{
+	return s->ops->begin(s, known, e);
+}
+
+int
+store_end(struct store *s, int *moved, struct err *e)
+{
+	return s->ops->end(s, moved, e);
+}
+
 static int
 compare_items(const void *a, const void *b)
 {
