@@ -46,8 +46,8 @@ add_reading(const struct store_items *items, struct believed *now)
 		if (!is_kept(item))
 			continue;
 		/* A sum, as the list comes a second time with the documents of few apps. */
-		now->read += hash_bytes(item->key, strlen(item->key)) * (item->version | 1) ^
-		    item->version;
+		now->read +=
+		    hash_bytes(item->key, strlen(item->key)) * (item->version | 1) ^ item->version;
 		if (item->version > now->version)
 			now->version = item->version;
 	}

@@ -20,7 +20,7 @@ enum intent_certainty {
 	INTENT_UNREADABLE, /* assigned to the node, but what is wanted of it cannot be told */
 	INTENT_GONE,       /* positively not assigned to the node any more */
 	INTENT_DOUBTED,    /* not in the list, and that may be a mistake: hold what is there */
-	INTENT_LEAVING,    /* gone, but with too much else at once: not believed before it is said twice */
+	INTENT_LEAVING, /* gone, but with too much else at once: not believed before it is said twice */
 };
 
 enum intent_proto { INTENT_TCP, INTENT_UDP };

@@ -230,22 +230,36 @@ judge_store(struct reading *r, struct err *e)
 	return 0;
 }
 
+static int
+compare_basedirs(const void *a, const void *b)
+{
+	const struct intent_app *x = *(struct intent_app *const *)a,
+				*y = *(struct intent_app *const *)b;
+	int order = strcmp(x->basedir, y->basedir);
+
+	return order != 0 ? order : strcmp(x->name, y->name);
+}
+
 /* Two apps in one basedir would take turns in what is current: neither is touched. */
 static void
-check_basedir(struct intent_node *intent, size_t at)
+check_basedirs(struct intent_node *intent)
 {
-	struct intent_app *app = &intent->apps[at];
+	AUTO_FREE struct intent_app **apps = xcalloc(intent->napps, sizeof(struct intent_app *));
+	size_t n = 0;
 
-	for (size_t i = 0; app->basedir != NULL && i < at; i++) {
-		struct intent_app *other = &intent->apps[i];
+	for (size_t i = 0; i < intent->napps; i++)
+		if (intent->apps[i].basedir != NULL)
+			apps[n++] = &intent->apps[i];
+	qsort(apps, n, sizeof *apps, compare_basedirs);
+	for (size_t i = 1; i < n; i++) {
 		AUTO_FREE char *reason = NULL;
 
-		if (other->basedir == NULL || strcmp(app->basedir, other->basedir) != 0)
+		if (strcmp(apps[i]->basedir, apps[i - 1]->basedir) != 0)
 			continue;
 		reason = xasprintf("basedir %s is that of both %s and %s; give each its own",
-		    app->basedir, other->name, app->name);
-		mark_unreadable(app, reason);
-		mark_unreadable(other, reason);
+		    apps[i]->basedir, apps[i - 1]->name, apps[i]->name);
+		mark_unreadable(apps[i - 1], reason);
+		mark_unreadable(apps[i], reason);
 	}
 }
 
@@ -311,10 +325,10 @@ take_documents(struct reading *r)
 
 	for (size_t i = 0; i < intent->napps; i++) {
 		take_app(r, &intent->apps[i]);
-		check_basedir(intent, i);
 		if (r->what & INTENT_OWNERS)
 			take_app_owners(r, &intent->apps[i]);
 	}
+	check_basedirs(intent);
 }
 
 static int
@@ -360,8 +374,8 @@ read_round(struct reading *r, const struct believed *head, int round, struct err
 	/* What is missing twice is missing. */
 	if ((r->again & AGAIN_CHANGED) || (r->again && round == 1))
 		return 1;
-	if ((r->what & INTENT_KEEP) && believed_keep(r->s, r->state, head, r->intent, &r->list,
-					   &r->documents, &why) < 0)
+	if ((r->what & INTENT_KEEP) &&
+	    believed_keep(r->s, r->state, head, r->intent, &r->list, &r->documents, &why) < 0)
 		r->intent->unkept = xstrdup(why.msg);
 	return 0;
 }
@@ -428,8 +442,7 @@ intent_recall(struct store *s, struct state *state, const char *node, struct int
 		    recall_app(name, entry, &intent->apps[intent->napps]) == 0)
 			intent->napps++;
 	qsort(intent->apps, intent->napps, sizeof *intent->apps, compare_apps);
-	for (size_t i = 0; i < intent->napps; i++)
-		check_basedir(intent, i);
+	check_basedirs(intent);
 	return 0;
 }
 

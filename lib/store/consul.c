@@ -15,10 +15,11 @@
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/net/http.h"
+#include "lib/net/plain.h"
 #include "lib/store/consul_env.h"
 #include "lib/store/engine.h"
 
-#define BATCH 62    /* keys of one request of several, beside pp/store */
+#define BATCH 62     /* keys of one request of several, beside pp/store */
 #define BATCH_MAX 63 /* of the only one: a transaction has 64 operations */
 #define REQUEST_TIMEOUT_MS 15000
 #define ANSWER_MAX (UINT64_C(64) * 1024 * 1024)
@@ -28,10 +29,27 @@ struct consul_store {
 	struct store base;
 	struct consul_env env;
 	struct http *http;
-	uint64_t floor; /* a version that was there before the request under way */
-	int answers;    /* since store_begin() */
-	int moved;      /* one of them had a document that may be younger than an earlier answer */
+	struct plain *plain; /* where it is this host's agent, without TLS; else NULL */
+	uint64_t floor;      /* a version that was there before the request under way */
+	int answers;         /* since store_begin() */
+	int moved; /* one of them had a document that may be younger than an earlier answer */
 };
+
+/* Take the answer in; `sent` over a connection of our own, else the whole of it by libcurl. */
+static int
+receive(struct consul_store *s, const struct http_request *req, struct http_response *resp,
+    struct err *e)
+{
+	const char *leader;
+
+	if ((s->plain ? plain_receive(s->plain, req, resp, e) : http_do(s->http, req, resp, e)) < 0)
+		return err_wrap(e, "consul");
+	leader = http_header(resp, "X-Consul-KnownLeader");
+	if (leader != NULL && strcmp(leader, "true") != 0)
+		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
+		    s->env.base);
+	return 0;
+}
 
 static int
 request(struct consul_store *s, const char *method, const char *path, const char *body,
@@ -45,15 +63,10 @@ request(struct consul_store *s, const char *method, const char *path, const char
 		.headers = &s->env.headers,
 		.timeout_ms = timeout_ms,
 		.max_body = ANSWER_MAX };
-	const char *leader;
 
-	if (http_do(s->http, &req, resp, e) < 0)
+	if (s->plain != NULL && plain_send(s->plain, &req, e) < 0)
 		return err_wrap(e, "consul");
-	leader = http_header(resp, "X-Consul-KnownLeader");
-	if (leader != NULL && strcmp(leader, "true") != 0)
-		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
-		    s->env.base);
-	return 0;
+	return receive(s, &req, resp, e);
 }
 
 /* An answer that is not what was hoped for, in Consul's own words. */
@@ -83,22 +96,44 @@ parse_answer(struct consul_store *s, const struct http_response *resp, struct er
 	return doc;
 }
 
-static json_t *
-read_operation(const char *key)
+/* Keys are made of names and slashes; any other would be a mistake of the caller's. */
+static int
+add_operation(struct buf *body, const char *key, struct err *e)
 {
-	return json_pack("{s:{s:s,s:s}}", "KV", "Verb", "get-tree", "Key", key);
+	static const char before[] = "{\"KV\":{\"Verb\":\"get-tree\",\"Key\":\"", after[] = "\"}}";
+
+	for (const char *at = key; *at != '\0'; at++)
+		if ((unsigned char)*at <= ' ' || *at == '"' || *at == '\\' || *at == 0x7f)
+			return err_set(e, ERR_DATA, "key %s: not a name", key);
+	buf_add(body, body->n == 0 ? "[" : ",", 1);
+	buf_add(body, before, sizeof before - 1);
+	buf_add(body, key, strlen(key));
+	buf_add(body, after, sizeof after - 1);
+	return 0;
 }
 
-/* A get-tree is a prefix match: "nodes/web1" brings nodes/web10 too. */
 static int
-was_asked(const char *key, const char *const *keys, size_t n)
+is_asked(const char *key, const char *asked)
+{
+	size_t len = strlen(asked);
+
+	return asked[len - 1] == '/' ? strncmp(key, asked, len) == 0 : strcmp(key, asked) == 0;
+}
+
+/*
+ * A get-tree is a prefix match: "nodes/web1" brings nodes/web10 too. Answers come in the order of the
+ * questions, so the search begins where the last one ended.
+ */
+static int
+was_asked(const char *key, const char *const *keys, size_t n, size_t *last)
 {
 	for (size_t i = 0; i < n; i++) {
-		size_t len = strlen(keys[i]);
+		size_t at = (*last + i) % n;
 
-		if (keys[i][len - 1] == '/' ? strncmp(key, keys[i], len) == 0 :
-					      strcmp(key, keys[i]) == 0)
+		if (is_asked(key, keys[at])) {
+			*last = at;
 			return 1;
+		}
 	}
 	return strcmp(key, STORE_ID_KEY) == 0;
 }
@@ -109,7 +144,7 @@ take_results(struct consul_store *s, const json_t *answer, const char *const *ke
 {
 	const json_t *results = json_object_get(answer, "Results"), *entry;
 	uint64_t newest = s->floor;
-	size_t i;
+	size_t i, last = 0;
 
 	if (json_is_false(json_object_get(answer, "KnownLeader")))
 		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
@@ -131,7 +166,7 @@ take_results(struct consul_store *s, const json_t *answer, const char *const *ke
 		    base64_decode(json_is_null(value) ? "" : json_string_value(value), &bytes) < 0)
 			return err_set(e, ERR_STORE, "consul at %s: an answer of the wrong shape",
 			    s->env.base);
-		if (!was_asked(key, keys, n))
+		if (!was_asked(key, keys, n, &last))
 			continue;
 		store_items_add(items, key, bytes.data, bytes.n, (uint64_t)index);
 		if ((uint64_t)index > newest)
@@ -143,24 +178,82 @@ take_results(struct consul_store *s, const json_t *answer, const char *const *ke
 	return 0;
 }
 
+/* The questions of one transaction, pp/store among them, as http_request's body. */
 static int
-read_batch(struct consul_store *s, const char *const *keys, size_t n, struct store_items *items,
+write_batch(const char *const *keys, size_t n, struct http_request *req, struct buf *body,
+    struct err *e)
+{
+	if (add_operation(body, STORE_ID_KEY, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (add_operation(body, keys[i], e) < 0)
+			return -1;
+	buf_add(body, "]", 1);
+	req->body = body->data;
+	req->body_len = body->n;
+	return 0;
+}
+
+/* Keys that are read in batches of at most `most`. */
+struct batches {
+	const char *const *keys;
+	size_t n, most;
+	struct http_request req;
+};
+
+static size_t
+batch_size(const struct batches *b, size_t at)
+{
+	return b->n - at < b->most ? b->n - at : b->most;
+}
+
+static int
+send_batch(struct consul_store *s, const struct batches *b, size_t at, struct err *e)
+{
+	AUTO_BUF struct buf body = { 0 };
+	struct http_request req = b->req;
+
+	if (write_batch(b->keys + at, batch_size(b, at), &req, &body, e) < 0)
+		return -1;
+	return plain_send(s->plain, &req, e) < 0 ? err_wrap(e, "consul") : 0;
+}
+
+/*
+ * The next question goes out before the answer to this one is read, so that the server is at it while
+ * this one is parsed.
+ */
+static int
+ask_batch(struct consul_store *s, const struct batches *b, size_t at, struct http_response *resp,
+    struct err *e)
+{
+	AUTO_BUF struct buf body = { 0 };
+	struct http_request req = b->req;
+
+	if (s->plain == NULL)
+		return write_batch(b->keys + at, batch_size(b, at), &req, &body, e) < 0 ?
+		    -1 :
+		    receive(s, &req, resp, e);
+	if (plain_pending(s->plain) == 0 && send_batch(s, b, at, e) < 0)
+		return -1;
+	if (at + b->most < b->n && send_batch(s, b, at + b->most, e) < 0)
+		return -1;
+	return receive(s, &req, resp, e);
+}
+
+static int
+read_batch(struct consul_store *s, const struct batches *b, size_t at, struct store_items *items,
     struct err *e)
 {
 	AUTO_RESPONSE struct http_response resp = { 0 };
-	json_auto_t *ops = json_array(), *answer = NULL;
-	AUTO_FREE char *body = NULL;
+	json_auto_t *answer = NULL;
 
-	(void)json_array_append_new(ops, read_operation(STORE_ID_KEY));
-	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(ops, read_operation(keys[i]));
-	body = json_dumps(ops, JSON_COMPACT);
-	if (request(s, "PUT", "/v1/txn?consistent", body, REQUEST_TIMEOUT_MS, &resp, e) < 0)
+	if (ask_batch(s, b, at, &resp, e) < 0)
 		return -1;
 	if (resp.status != 200)
 		return refuse(s, "read", &resp, e);
 	answer = parse_answer(s, &resp, e);
-	return answer == NULL ? -1 : take_results(s, answer, keys, n, items, e);
+	return answer == NULL ? -1 :
+				take_results(s, answer, b->keys + at, batch_size(b, at), items, e);
 }
 
 /* The batches are not atomic with each other; at least they must be of one store. */
@@ -194,13 +287,24 @@ consul_read(struct store *base, const char *const *keys, size_t n, struct store_
     struct err *e)
 {
 	struct consul_store *s = (struct consul_store *)base;
-	size_t batches = 0, most = n <= BATCH_MAX ? BATCH_MAX : BATCH;
+	AUTO_FREE char *url = xasprintf("%s/v1/txn?consistent", s->env.base);
+	struct batches b = { .keys = keys,
+		.n = n,
+		.most = n <= BATCH_MAX ? BATCH_MAX : BATCH,
+		.req = { .method = "PUT",
+		    .url = url,
+		    .headers = &s->env.headers,
+		    .timeout_ms = REQUEST_TIMEOUT_MS,
+		    .max_body = ANSWER_MAX } };
+	size_t batches = 0;
 
-	for (size_t at = 0; at < n; at += most, batches++) {
-		size_t count = n - at < most ? n - at : most;
-
-		if (read_batch(s, keys + at, count, items, e) < 0)
+	for (size_t at = 0; at < n; at += b.most, batches++) {
+		if (read_batch(s, &b, at, items, e) < 0) {
+			/* What is still on its way would answer the next question. */
+			if (s->plain != NULL)
+				plain_hang_up(s->plain);
 			return -1;
+		}
 	}
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(keys[i], STORE_ID_KEY) == 0)
@@ -336,6 +440,7 @@ consul_free(struct store *base)
 {
 	struct consul_store *s = (struct consul_store *)base;
 
+	plain_free(s->plain);
 	http_free(s->http);
 	consul_env_release(&s->env);
 	free(s->base.url);
@@ -359,5 +464,7 @@ consul_store_open(struct err *e)
 	    xasprintf("consul unix://%s", s->env.http.unix_socket) :
 	    xasprintf("consul %s", s->env.base);
 	s->http = http_new(&s->env.http);
+	if (plain_can(&s->env.http, s->env.base))
+		s->plain = plain_new(&s->env.http);
 	return &s->base;
 }

@@ -32,7 +32,7 @@
 struct dir_store {
 	struct store base;
 	char *path;
-	int make; /* that it is not there means that it is empty */
+	int make;       /* that it is not there means that it is empty */
 	int root, held; /* between begin and end: the directory, and the lock where there is one */
 };
 

@@ -58,7 +58,7 @@ struct store_ops {
 /** What every engine's own struct starts with. */
 struct store {
 	const struct store_ops *ops;
-	char *url;   /* "consul http://127.0.0.1:8500" or "dir:/path": for messages and for memory */
+	char *url; /* "consul http://127.0.0.1:8500" or "dir:/path": for messages and for memory */
 	int ordered; /* of two versions the greater is the younger; else they say nothing of that */
 	int stands;  /* from store_begin() to store_end() it stands still: nobody of pp's writes */
 };

@@ -67,8 +67,8 @@ char *state_name(const char *node, const char *url);
 /**
  * The same as state_keep(), for what only its owner may read, and as long as it likes.
  */
-int state_keep_secret(struct state *s, const char *sub, const char *name, const char *data, size_t n,
-    struct err *e);
+int state_keep_secret(struct state *s, const char *sub, const char *name, const char *data,
+    size_t n, struct err *e);
 
 /**
  * Read up to `max` bytes of what is remembered under SUB/NAME from its beginning.

@@ -4,7 +4,7 @@
 #     PP=build/pp sh tests/bench/read.sh
 #
 # Beside it in the same rounds: curl fetching the same keys over one connection (curl -K with 1 + 2n
-# URLs, Consul's default mode, which is cheaper than the consistent one that pp uses); one bare HTTP
+# URLs, in Consul's default mode, which is cheaper than the consistent one that pp uses); one bare HTTP
 # request by a program without a library; an empty program that is linked with the C library; and
 # exec of /bin/true. Medians of ROUNDS (15) rounds; the ratios are of medians. With SIZES="1 10" only
 # those. Needs a consul (scripts/consul.sh) and a C compiler; leaves nothing behind.
@@ -48,7 +48,7 @@ free_port() {
 start_consul() {
 	program=$(sh "$top/scripts/consul.sh")
 	port=$(free_port)
-	"$program" agent -dev -node bench -bind 127.0.0.1 -client 127.0.0.1 -hcl "ports {
+	"$program" agent -server -bootstrap-expect 1 -data-dir "$work/consul" -node bench -bind 127.0.0.1 -client 127.0.0.1 -hcl "ports {
 		http = $port, dns = -1, grpc = -1, serf_wan = -1,
 		serf_lan = $(free_port), server = $(free_port) }" \
 		-hcl 'disable_update_check = true' >"$work/consul.log" 2>&1 &
