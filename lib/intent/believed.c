@@ -63,8 +63,10 @@ parse_document(const struct store_items *items, const struct intent_app *app, co
 	return item != NULL ? intent_parse_item(item, &ignored) : NULL;
 }
 
+/* *held: whether there are apps in it that the list does not have. */
 static json_t *
-render(const struct intent_node *intent, const struct store_items *documents, json_t *then)
+render(const struct intent_node *intent, const struct store_items *documents, json_t *then,
+    int *held)
 {
 	json_t *now = json_object();
 	const char *name;
@@ -82,11 +84,15 @@ render(const struct intent_node *intent, const struct store_items *documents, js
 		else if (entry != NULL)
 			(void)json_object_set(now, app->name, entry);
 	}
+	*held = 0;
 	if (intent->doubt == NULL && intent->napps > 0)
 		return now;
-	json_object_foreach(then, name, entry)
-		if (json_object_get(now, name) == NULL)
-			(void)json_object_set(now, name, entry);
+	json_object_foreach(then, name, entry) {
+		if (json_object_get(now, name) != NULL)
+			continue;
+		(void)json_object_set(now, name, entry);
+		*held = 1;
+	}
 	return now;
 }
 
@@ -98,6 +104,7 @@ believed_keep(struct store *s, struct state *state, const struct believed *head,
 	AUTO_FREE char *name = state_name(intent->node, s->url), *rest = NULL, *text = NULL;
 	struct believed now = { .read = hash_bytes(intent->store_id, strlen(intent->store_id)) };
 	json_auto_t *then = NULL, *apps = NULL;
+	int held;
 
 	add_reading(list, &now);
 	add_reading(documents, &now);
@@ -105,13 +112,13 @@ believed_keep(struct store *s, struct state *state, const struct believed *head,
 	if (!s->ordered)
 		now.version = 0;
 	now.read = now.read != 0 ? now.read : 1;
-	/* What was held back for a doubt is to go once there is none any more. */
-	if (intent->doubt != NULL)
-		now.read = ~now.read;
-	if (now.read == head->read)
+	if (now.read == head->read || (intent->doubt != NULL && ~now.read == head->read))
 		return 0;
 	then = believed_load(state, intent->node, s->url);
-	apps = render(intent, documents, then);
+	apps = render(intent, documents, then, &held);
+	/* What is in it for a doubt is to go once there is none any more. */
+	if (intent->doubt != NULL && held)
+		now.read = ~now.read;
 	rest = json_dumps(apps, JSON_COMPACT | JSON_SORT_KEYS);
 	if (rest == NULL)
 		return err_set(e, ERR_FAIL, "what was read cannot be written down");
