@@ -133,8 +133,9 @@ run_agent(const struct agent *agent, const struct settings *settings)
 		if (e.class == ERR_BUSY)
 			log_warn("%s", e.msg);
 		else
-			log_fatal("%s: nothing %swas done: %s", agent->name,
-			    result.changed ? "else " : "", e.msg);
+			log_fatal(result.changed ? "%s: nothing else was done: %s" :
+						   "%s: nothing was done: %s",
+			    agent->name, e.msg);
 		return err_exit_code(&e);
 	}
 	if (settings_flag(settings, "detailed-exitcodes"))
