@@ -244,13 +244,13 @@ compare_basedirs(const void *a, const void *b)
 static void
 check_basedirs(struct intent_node *intent)
 {
-	AUTO_FREE struct intent_app **apps = xcalloc(intent->napps, sizeof(struct intent_app *));
+	AUTO_FREE struct intent_app **apps = xcalloc(intent->napps, sizeof(void *));
 	size_t n = 0;
 
 	for (size_t i = 0; i < intent->napps; i++)
 		if (intent->apps[i].basedir != NULL)
 			apps[n++] = &intent->apps[i];
-	qsort(apps, n, sizeof *apps, compare_basedirs);
+	qsort(apps, n, sizeof(void *), compare_basedirs);
 	for (size_t i = 1; i < n; i++) {
 		AUTO_FREE char *reason = NULL;
 

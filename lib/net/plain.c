@@ -472,7 +472,7 @@ read_answer(struct plain *p, const struct http_request *req, struct http_respons
 {
 	const char *coding, *connection;
 	uint64_t length = UINT64_MAX;
-	int minor = 0, known = 0;
+	int minor = 0, known;
 
 	for (int i = 0; i < 10; i++) {
 		if (read_head(p, resp, &minor, e) < 0)
@@ -490,7 +490,7 @@ read_answer(struct plain *p, const struct http_request *req, struct http_respons
 	if (coding != NULL && (known || strcasecmp(coding, "chunked") != 0))
 		return no_http(p, "its Transfer-Encoding", e);
 	if (resp->status == 204 || resp->status == 304)
-		length = known = 0;
+		length = 0;
 	if ((coding != NULL ? read_chunks(p, req, &resp->body, e) :
 			      read_body(p, req, length, &resp->body, e)) < 0)
 		return -1;

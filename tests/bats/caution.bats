@@ -12,6 +12,7 @@ setup() {
 	store_dir
 }
 
+# shellcheck disable=SC2120
 iptables() {
 	pp converge iptables --cmd=true --config-dir="$PORTS" "$@"
 }

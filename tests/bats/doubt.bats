@@ -434,6 +434,64 @@ token() {
 	removed
 }
 
+@test "what does not speak HTTP as it should is no store" {
+	know
+	vanish
+	liar_start
+	know_this_address
+	good='{"Results":[]}'
+	ok='HTTP/1.1 200 OK\r\n'
+	while IFS='|' read -r text bytes; do
+		echo "$bytes:"
+		# shellcheck disable=SC2059
+		printf "${bytes//GOOD/$good}" >"$BATS_TEST_TMPDIR/raw"
+		truth
+		lie /v1/txn raw "$BATS_TEST_TMPDIR/raw"
+		for agent in iptables setlive; do
+			run -69 --separate-stderr $agent --timeout=5s
+			[[ $stderr == *"$text"* ]] || fail "not \"$text\" but: $stderr"
+			untouched
+		done
+	done <<-EOF
+		no status line|GOOD\r\n\r\n
+		no status line|HTTP/2 200\r\n\r\nGOOD
+		no status line|HTTP/1.1 20 OK and\r\n\r\nGOOD
+		no status line|SSH-2.0-OpenSSH_9.2p1\r\n
+		before the answer was whole|HTTP/1.1 200
+		before the answer was whole|${ok}
+		before the answer was whole|HTTP/1.1 100 Continue\r\n\r\n
+		no end of interim answers|$(printf 'HTTP/1.1 100 Continue\\r\\n\\r\\n%.0s' {1..20})
+		before the answer was whole|${ok}Content-Length: 15\r\n\r\nGOOD
+		its Content-Length|${ok}Content-Length: -1\r\n\r\nGOOD
+		its Content-Length|${ok}Content-Length: 14, 14\r\n\r\nGOOD
+		its Content-Length|${ok}Content-Length: 99999999999999999999999\r\n\r\nGOOD
+		larger than|${ok}Content-Length: 999999999999\r\n\r\nGOOD
+		not JSON|${ok}Content-Length: 0\r\n\r\nGOOD
+		not JSON|${ok}Content-Length: 13\r\n\r\nGOOD
+		its Transfer-Encoding|${ok}Transfer-Encoding: gzip\r\n\r\nGOOD
+		its Transfer-Encoding|${ok}Transfer-Encoding: chunked\r\nContent-Length: 14\r\n\r\nGOOD
+		a chunk without a size|${ok}Transfer-Encoding: chunked\r\n\r\nGOOD\r\n
+		a chunk without a size|${ok}Transfer-Encoding: chunked\r\n\r\n-e\r\nGOOD\r\n0\r\n\r\n
+		a chunk without a size|${ok}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nGOOD\r\n0\r\n\r\n
+		larger than|${ok}Transfer-Encoding: chunked\r\n\r\nfffffffffff\r\nGOOD\r\n0\r\n\r\n
+		before the answer was whole|${ok}Transfer-Encoding: chunked\r\n\r\ne\r\nGOOD\r\n
+		before the answer was whole|${ok}Transfer-Encoding: chunked\r\n\r\nf\r\nGOOD
+		where it should|${ok}Transfer-Encoding: chunked\r\n\r\nd\r\nGOOD\r\n0\r\n\r\n
+		its headers|${ok}$(printf 'A: b\\r\\n%.0s' {1..300})\r\nGOOD
+		its headers|${ok}A: \0\r\n\r\nGOOD
+		a line without an end|${ok}A: $(printf 'x%.0s' {1..20000})
+	EOF
+	truth
+	# As it should be, in pieces: an empty answer, which is not believed for another reason.
+	printf "${ok}Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n1\r\n{\r\n00d;x=y\r\n%s\r\n0\r\nX: y\r\n\r\n" "${good:1}" >"$BATS_TEST_TMPDIR/raw"
+	lie /v1/txn raw "$BATS_TEST_TMPDIR/raw"
+	run -1 --separate-stderr iptables
+	[[ $stderr == *"has no id"* ]]
+	untouched
+	truth
+	removed
+}
+
 @test "whatever is wrong with the answer about the app itself, it is held" {
 	know
 	vanish

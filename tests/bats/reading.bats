@@ -19,6 +19,7 @@ iptables() {
 	pp converge iptables --cmd=true --config-dir="$PORTS" "$@"
 }
 
+# shellcheck disable=SC2120
 setlive() {
 	pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" "$@"
 }

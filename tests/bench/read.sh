@@ -123,7 +123,7 @@ measure() {
 	rm -rf "$work/dir"
 	fill_dir "$work/dir"
 	write_curl "$1"
-	for app in $(sed -n 's|^clusters/\([^/]*\)/production/config.*|\1|p' "$work/documents"); do
+	sed -n 's|^clusters/\([^/]*\)/production/config.*|\1|p' "$work/documents" | while read -r app; do
 		mkdir -p "$work/data/$app/installs/${app}_e928e5ad8814441e7c503d7f6c9e55d72584c006"
 	done
 	export PP_NODE="node$1"

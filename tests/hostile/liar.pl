@@ -19,6 +19,7 @@
 #     slow SECONDS       truly, but late
 #     replace FROM TO    truly, but with FROM (a regular expression) replaced in the body
 #     file PATH          200 with the bytes of this file
+#     raw PATH           the bytes of this file and nothing else, then the connection is closed
 #     run COMMAND        truly, but after this shell command has been carried out
 #     nth N KIND ...     the Nth request of its connection as KIND says, the others truly
 #
@@ -109,9 +110,11 @@ sub answer {
 		local $SIG{CHLD} = 'DEFAULT';
 		system 'sh', '-c', $argument;
 	}
-	if ($kind eq 'file') {
+	if ($kind eq 'file' || $kind eq 'raw') {
 		open(my $f, '<:raw', $argument) or die "$argument: $!";
 		my $bytes = do { local $/; <$f> };
+		print $c $bytes if $kind eq 'raw';
+		return 0 if $kind eq 'raw';
 		return reply($c, "HTTP/1.1 200 OK\r\n", $bytes);
 	}
 	if ($kind eq 'status') {
