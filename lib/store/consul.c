@@ -18,6 +18,7 @@
 #include "lib/net/plain.h"
 #include "lib/store/consul_env.h"
 #include "lib/store/engine.h"
+#include "lib/store/txn.h"
 
 #define BATCH 62     /* keys of one request of several, beside pp/store */
 #define BATCH_MAX 63 /* of the only one: a transaction has 64 operations */
@@ -138,44 +139,76 @@ was_asked(const char *key, const char *const *keys, size_t n, size_t *last)
 	return strcmp(key, STORE_ID_KEY) == 0;
 }
 
+/* An answer that is being taken in. */
+struct taking {
+	struct consul_store *s;
+	const char *const *keys;
+	size_t n, last;
+	struct store_items *items;
+	uint64_t newest;
+};
+
 static int
-take_results(struct consul_store *s, const json_t *answer, const char *const *keys, size_t n,
-    struct store_items *items, struct err *e)
+take_entry(void *arg, const struct txn_entry *entry, struct err *e)
 {
-	const json_t *results = json_object_get(answer, "Results"), *entry;
-	uint64_t newest = s->floor;
-	size_t i, last = 0;
+	struct taking *t = arg;
+	AUTO_BUF struct buf bytes = { 0 };
+
+	if (entry->index == 0 || base64_decode(entry->value ? entry->value : "", &bytes) < 0)
+		return err_set(e, ERR_STORE, "consul at %s: an answer of the wrong shape",
+		    t->s->env.base);
+	if (!was_asked(entry->key, t->keys, t->n, &t->last))
+		return 0;
+	store_items_add(t->items, entry->key, bytes.data, bytes.n, entry->index);
+	if (entry->index > t->newest)
+		t->newest = entry->index;
+	return 0;
+}
+
+static int
+take_results(struct taking *t, const json_t *answer, struct err *e)
+{
+	const json_t *results = json_object_get(answer, "Results"), *result;
+	const char *base = t->s->env.base;
+	size_t i;
 
 	if (json_is_false(json_object_get(answer, "KnownLeader")))
 		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
-		    s->env.base);
+		    base);
 	if (json_array_size(json_object_get(answer, "Errors")) > 0)
-		return err_set(e, ERR_STORE, "consul at %s: an answer with Errors", s->env.base);
+		return err_set(e, ERR_STORE, "consul at %s: an answer with Errors", base);
 	/* An empty result is null in some versions. */
 	if (!json_is_array(results) && !json_is_null(results))
-		return err_set(e, ERR_STORE, "consul at %s: an answer without Results",
-		    s->env.base);
-	json_array_foreach(results, i, entry) {
-		const json_t *kv = json_object_get(entry, "KV");
-		const char *key = json_string_value(json_object_get(kv, "Key"));
+		return err_set(e, ERR_STORE, "consul at %s: an answer without Results", base);
+	json_array_foreach(results, i, result) {
+		const json_t *kv = json_object_get(result, "KV");
 		const json_t *value = json_object_get(kv, "Value");
 		json_int_t index = json_integer_value(json_object_get(kv, "ModifyIndex"));
-		AUTO_BUF struct buf bytes = { 0 };
+		struct txn_entry entry = { json_string_value(json_object_get(kv, "Key")),
+			json_string_value(value), index > 0 ? (uint64_t)index : 0 };
 
-		if (key == NULL || index <= 0 || (!json_is_string(value) && !json_is_null(value)) ||
-		    base64_decode(json_is_null(value) ? "" : json_string_value(value), &bytes) < 0)
-			return err_set(e, ERR_STORE, "consul at %s: an answer of the wrong shape",
-			    s->env.base);
-		if (!was_asked(key, keys, n, &last))
-			continue;
-		store_items_add(items, key, bytes.data, bytes.n, (uint64_t)index);
-		if ((uint64_t)index > newest)
-			newest = (uint64_t)index;
+		if (entry.key == NULL || (!json_is_string(value) && !json_is_null(value)))
+			entry = (struct txn_entry){ "", NULL, 0 };
+		if (take_entry(t, &entry, e) < 0)
+			return -1;
 	}
-	/* Written between two answers is only what is younger than all of the earlier one. */
-	s->moved |= s->answers++ > 0 && newest > s->floor;
-	s->floor = newest;
 	return 0;
+}
+
+static int
+take_answer(struct taking *t, struct http_response *resp, struct err *e)
+{
+	size_t before = t->items->n;
+	json_auto_t *answer = NULL;
+	int r = txn_scan(resp->body.data, resp->body.n, take_entry, t, e);
+
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	/* Not as Consul writes it: perhaps no answer at all, perhaps from another version of it. */
+	store_items_cut(t->items, before);
+	t->newest = t->s->floor;
+	answer = parse_answer(t->s, resp, e);
+	return answer == NULL ? -1 : take_results(t, answer, e);
 }
 
 /* The questions of one transaction, pp/store among them, as http_request's body. */
@@ -245,15 +278,22 @@ read_batch(struct consul_store *s, const struct batches *b, size_t at, struct st
     struct err *e)
 {
 	AUTO_RESPONSE struct http_response resp = { 0 };
-	json_auto_t *answer = NULL;
+	struct taking t = { .s = s,
+		.keys = b->keys + at,
+		.n = batch_size(b, at),
+		.items = items,
+		.newest = s->floor };
 
 	if (ask_batch(s, b, at, &resp, e) < 0)
 		return -1;
 	if (resp.status != 200)
 		return refuse(s, "read", &resp, e);
-	answer = parse_answer(s, &resp, e);
-	return answer == NULL ? -1 :
-				take_results(s, answer, b->keys + at, batch_size(b, at), items, e);
+	if (take_answer(&t, &resp, e) < 0)
+		return -1;
+	/* Written between two answers is only what is younger than all of the earlier one. */
+	s->moved |= s->answers++ > 0 && t.newest > s->floor;
+	s->floor = t.newest;
+	return 0;
 }
 
 /* The batches are not atomic with each other; at least they must be of one store. */

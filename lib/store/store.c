@@ -131,13 +131,21 @@ store_items_sort(struct store_items *items)
 }
 
 void
+store_items_cut(struct store_items *items, size_t n)
+{
+	while (items->n > n) {
+		struct store_item *last = &items->v[--items->n];
+
+		free(last->key);
+		free(last->value);
+		free(last->fault);
+	}
+}
+
+void
 store_items_release(struct store_items *items)
 {
-	for (size_t i = 0; i < items->n; i++) {
-		free(items->v[i].key);
-		free(items->v[i].value);
-		free(items->v[i].fault);
-	}
+	store_items_cut(items, 0);
 	free(items->v);
 	*items = (struct store_items){ 0 };
 }

@@ -143,6 +143,9 @@ void store_items_add_fault(struct store_items *items, const char *key, const cha
 void store_items_add(struct store_items *items, const char *key, const char *value, size_t len,
     uint64_t version);
 
+/** Forget all but the first `n` items; for engines. */
+void store_items_cut(struct store_items *items, size_t n);
+
 /** Sort by key, and drop all but one of those with the same key. For engines. */
 void store_items_sort(struct store_items *items);
 
