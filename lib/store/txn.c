@@ -112,6 +112,8 @@ hand_over(struct scan *s, const struct text *key, const struct text *value, uint
 	struct txn_entry entry = { key->at, value->at, index };
 	int r;
 
+	if (key->at == NULL)
+		return 0;
 	key->at[key->n] = '\0';
 	if (value->at != NULL)
 		value->at[value->n] = '\0';
@@ -205,8 +207,11 @@ int
 txn_scan(char *body, size_t n, int (*take)(void *arg, const struct txn_entry *, struct err *),
     void *arg, struct err *e)
 {
-	struct scan s = { .at = body, .take = take, .arg = arg, .e = e };
-	int plain = scan_answer(&s);
+	struct scan s = { .take = take, .arg = arg, .e = e };
+	int plain;
+
+	s.at = body;
+	plain = scan_answer(&s);
 
 	if (s.failed)
 		return -1;
