@@ -30,22 +30,18 @@ believed_head(struct state *state, const char *node, const char *url)
 	return head;
 }
 
-/* Owners are not read by every agent, and nothing is started by them. */
-static int
-is_kept(const struct store_item *item)
-{
-	return strncmp(item->key, "owners/", 7) != 0 && strcmp(item->key, STORE_ID_KEY) != 0;
-}
-
+/*
+ * Owners are not read by every agent, and nothing is started by them; the list comes a second time
+ * with the documents of few apps, but how few they must be depends on the agent.
+ */
 static void
-add_reading(const struct store_items *items, struct believed *now)
+add_reading(const struct store_items *items, const char *below, struct believed *now)
 {
 	for (size_t i = 0; i < items->n; i++) {
 		const struct store_item *item = &items->v[i];
 
-		if (!is_kept(item))
+		if (strncmp(item->key, below, strlen(below)) != 0)
 			continue;
-		/* A sum, as the list comes a second time with the documents of few apps. */
 		now->read +=
 		    hash_bytes(item->key, strlen(item->key)) * (item->version | 1) ^ item->version;
 		if (item->version > now->version)
@@ -106,8 +102,8 @@ believed_keep(struct store *s, struct state *state, const struct believed *head,
 	json_auto_t *then = NULL, *apps = NULL;
 	int held;
 
-	add_reading(list, &now);
-	add_reading(documents, &now);
+	add_reading(list, "nodes/", &now);
+	add_reading(documents, "clusters/", &now);
 	/* A directory's versions are numbers of their content, and say nothing of what came first. */
 	if (!s->ordered)
 		now.version = 0;

@@ -190,6 +190,20 @@ believed() {
 ["a01","a02"]' ]
 }
 
+@test "agents that read more than others, in more requests, keep the same" {
+	many 25
+	iptables 2>/dev/null
+	iptables
+	before=$(stat -c '%i %Y %Z' "$(believed)")
+	for i in {1..25}; do
+		consul_put owners/a$(printf '%02d' $i) '{"users": ["xavier"]}'
+	done
+	pp converge sudoers --path="$BATS_TEST_TMPDIR/sudoers" 2>/dev/null
+	[ "$(stat -c '%i %Y %Z' "$(believed)")" = "$before" ]
+	iptables
+	[ "$(stat -c '%i %Y %Z' "$(believed)")" = "$before" ]
+}
+
 @test "what cannot be kept is told, and keeps nothing from being done" {
 	many 1
 	mkdir -p "$PP_STATE_DIR"
