@@ -483,7 +483,7 @@ token() {
 	EOF
 	truth
 	# As it should be, in pieces: an empty answer, which is not believed for another reason.
-	printf "${ok}Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n1\r\n{\r\n00d;x=y\r\n%s\r\n0\r\nX: y\r\n\r\n" "${good:1}" >"$BATS_TEST_TMPDIR/raw"
+	printf "${ok}Connection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n1\r\n{\r\n00d;x=y\r\n%s\r\n0\r\nX: y\r\n\r\n" "${good:1}" >"$BATS_TEST_TMPDIR/raw"
 	lie /v1/txn raw "$BATS_TEST_TMPDIR/raw"
 	run -1 --separate-stderr iptables
 	[[ $stderr == *"has no id"* ]]
