@@ -63,7 +63,7 @@ known_for(const struct caution *c)
 		return -1;
 	age = boot_ms() - strtoll(words.items[1], NULL, 10);
 	for (size_t i = 0; i < c->apps.n; i++)
-		if (path_is_name(c->apps.items[i]) && !strv_has(&words, c->apps.items[i]))
+		if (!strv_has(&words, c->apps.items[i]))
 			return -1;
 	return age >= 0 && age <= VALID_MS ? age : -1;
 }
@@ -94,8 +94,10 @@ count(const struct pass *p, struct caution *c)
 
 	strv_release(&c->apps);
 	c->of = 0;
+	/* What has a name that no app can have is a file of nobody's, and goes whatever else does. */
 	for (size_t i = 0; i < p->present.n; i++)
-		strv_add(&all, xstrdup(p->present.items[i]));
+		if (path_is_name(p->present.items[i]))
+			strv_add(&all, xstrdup(p->present.items[i]));
 	strv_sort(&all);
 	for (size_t i = 0; i < all.n; i++) {
 		if (i > 0 && strcmp(all.items[i], all.items[i - 1]) == 0)
@@ -144,7 +146,8 @@ caution_judge(struct pass *p)
 	for (size_t i = 0; i < p->intent.napps; i++) {
 		struct intent_app *app = &p->intent.apps[i];
 
-		if (app->certainty != INTENT_GONE && app->certainty != INTENT_LEAVING)
+		if (!path_is_name(app->name) ||
+		    (app->certainty != INTENT_GONE && app->certainty != INTENT_LEAVING))
 			continue;
 		free(app->reason);
 		app->reason = wait ? xasprintf("%zu of %zu apps would be removed at once; a pass "
@@ -182,8 +185,7 @@ caution_remember(struct pass *p, struct err *e)
 	boot_id(id);
 	buf_printf(&text, "%s %" PRId64, id, boot_ms());
 	for (size_t i = 0; i < c->apps.n; i++)
-		if (path_is_name(c->apps.items[i]))
-			buf_printf(&text, " %s", c->apps.items[i]);
+		buf_printf(&text, " %s", c->apps.items[i]);
 	return state_keep(&p->state, SUB, name, text.data, e);
 }
 
