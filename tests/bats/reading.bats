@@ -196,7 +196,7 @@ believed() {
 	iptables
 	before=$(stat -c '%i %Y %Z' "$(believed)")
 	for i in {1..25}; do
-		consul_put owners/a$(printf '%02d' $i) '{"users": ["xavier"]}'
+		consul_put "owners/a$(printf '%02d' $i)" '{"users": ["xavier"]}'
 	done
 	pp converge sudoers --path="$BATS_TEST_TMPDIR/sudoers" 2>/dev/null
 	[ "$(stat -c '%i %Y %Z' "$(believed)")" = "$before" ]
