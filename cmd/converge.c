@@ -101,9 +101,9 @@ run_passes(const struct agent *agent, const struct settings *settings, struct pa
 		int64_t left;
 		int r = run_pass(agent, settings, &result, &watched, e);
 
+		sum->changed |= result.changed;
 		if (r < 0)
 			return -1;
-		sum->changed |= result.changed;
 		sum->failed = result.failed;
 		sum->waiting = result.waiting;
 		left = clock_bound_ms(end - clock_now_ms());
@@ -133,7 +133,9 @@ run_agent(const struct agent *agent, const struct settings *settings)
 		if (e.class == ERR_BUSY)
 			log_warn("%s", e.msg);
 		else
-			log_fatal("%s: nothing was done: %s", agent->name, e.msg);
+			log_fatal(result.changed ? "%s: nothing else was done: %s" :
+						   "%s: nothing was done: %s",
+			    agent->name, e.msg);
 		return err_exit_code(&e);
 	}
 	if (settings_flag(settings, "detailed-exitcodes"))

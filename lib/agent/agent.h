@@ -134,6 +134,20 @@ const char *plan_state_name(enum plan_state state);
 
 /* ---- a pass ---- */
 
+/** What became of a run. */
+struct pass_result {
+	int changed, failed, waiting;
+};
+
+/** Apps that were gone together, so many that they are believed to be only when seen so again. */
+struct caution {
+	int overruled; /* --allow-empty */
+	char *memory;  /* what the state directory says of it; NULL: nothing */
+	struct strv apps;
+	size_t of; /* how many the agent has something of */
+	int stale; /* the memory is of apps that are back */
+};
+
 struct pass {
 	const struct settings *settings;
 	struct store *store;
@@ -142,6 +156,8 @@ struct pass {
 	const struct strv *only; /* apps of --app; empty: all */
 	struct intent_node intent;
 	struct seen *seen;         /* parallel to intent.apps */
+	struct strv present;       /* every app that has something in the agent's slice */
+	struct caution caution;    /* what is about to go, and since when */
 	struct firewall *firewall; /* iptables: as it was found */
 	int firewall_known;        /* pp remembers to have written it */
 	int firewall_mode_changed; /* in another mode than now */
@@ -185,8 +201,14 @@ int agent_load_settings(struct settings *s, const char *section, struct err *e);
  */
 int pass_open(struct pass *p, const struct settings *settings, int write, struct err *e);
 
-/** Read the intent of this node, and make room for what is to be seen. */
+/**
+ * Read the intent of this node, and make room for what is to be seen. `reads`: INTENT_OWNERS,
+ * INTENT_ADOPT, INTENT_KEEP. intent.node stays where that fails.
+ */
 int pass_read(struct pass *p, int reads, struct err *e);
+
+/** Leave out of the intent what --app does not name, and make room for what is to be seen. */
+void pass_prepare(struct pass *p);
 
 /**
  * Tell which apps have something in the agent's slice. Those that the list does not have are asked
@@ -206,11 +228,6 @@ char *pass_dir(const struct pass *p, const char *setting, const char *as_root, c
 /** Free what a pass holds. */
 void pass_release(struct pass *p);
 
-/** What became of a run. */
-struct pass_result {
-	int changed, failed, waiting;
-};
-
 /**
  * Observe, plan, apply, logging what happens, for the intent that the pass holds. With the setting
  * dry-run the plan goes to stdout instead.
@@ -221,6 +238,34 @@ int pass_carry(struct pass *p, const struct agent *agent, struct pass_result *re
 
 /** One pass of an agent: pass_read(), then pass_carry(). */
 int pass_run(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e);
+
+/* ---- too much at once: caution.c ---- */
+
+/** Find out what the state directory says of apps that are about to go. For pass_read(). */
+int caution_recall(struct pass *p, struct err *e);
+
+/**
+ * Judge the apps that are gone: where more than half of the apps that the agent has something of would
+ * go at once (of at least 3), or the list is empty, they are INTENT_LEAVING until a pass a minute
+ * later still says so. For pass_leftovers(), which may be called several times.
+ */
+void caution_judge(struct pass *p);
+
+/** Remember what is about to go, and say so where that is news. For a pass that is no dry run. */
+int caution_remember(struct pass *p, struct err *e);
+
+/** Free what it holds. */
+void caution_release(struct caution *c);
+
+/* ---- without a store: offline.c ---- */
+
+/**
+ * The store cannot be read: do what needs none, by the intent that was believed last. Apps that are
+ * defined, live and down are started; a firewall that is gone as a whole, as after a reboot, is put
+ * back. Nothing is stopped, changed or removed.
+ * Effect:  *result says whether something was done.
+ */
+void offline_run(struct pass *p, const struct agent *agent, struct pass_result *result);
 
 /* ---- the agents, for the table and for tests of their plans ---- */
 

@@ -29,6 +29,10 @@ const struct setting converge_settings[] = {
 	    "start late, by a time of this node's own" },
 	{ "wait", 0, SETTING_DURATION, SETTING_ANYWHERE, "DUR",
 	    "go on for so long, with each change of intent" },
+	{ "allow-empty", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
+	    "remove most or all of it at once, if the store says so" },
+	{ "adopt-store", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
+	    "believe this store, though it is not the one known here" },
 	{ "detailed-exitcodes", 0, SETTING_FLAG, SETTING_ANYWHERE, NULL,
 	    "exit with a sum: 2 changed, 4 failed, 8 waiting" },
 	{ 0 },
@@ -91,19 +95,32 @@ pass_open(struct pass *p, const struct settings *settings, int write, struct err
 	return p->store != NULL ? 0 : -1;
 }
 
+void
+pass_prepare(struct pass *p)
+{
+	filter_apps(p);
+	p->seen = xcalloc(p->intent.napps, sizeof *p->seen);
+}
+
 int
 pass_read(struct pass *p, int reads, struct err *e)
 {
 	AUTO_FREE char *node = p->intent.node;
 
-	p->intent.node = NULL;
 	log_note("Polling intent store");
-	if (intent_read(p->store, &p->state, node, reads, &p->intent, e) < 0)
+	p->intent.node = NULL;
+	if (intent_read(p->store, &p->state, node, reads, &p->intent, e) < 0) {
+		p->intent.node = mem_take(&node);
 		return -1;
-	filter_apps(p);
+	}
+	if (p->intent.unkept != NULL)
+		log_warn("what was read is not kept for when the store is down: %s",
+		    p->intent.unkept);
+	if (caution_recall(p, e) < 0)
+		return -1;
+	pass_prepare(p);
 	for (size_t i = 0; i < p->intent.napps; i++)
 		log_note("Checking spec for %s", p->intent.apps[i].name);
-	p->seen = xcalloc(p->intent.napps, sizeof *p->seen);
 	return 0;
 }
 
@@ -114,6 +131,7 @@ pass_leftovers(struct pass *p, const struct strv *apps)
 		const char *name = apps->items[i];
 		size_t n = p->intent.napps, at;
 
+		strv_add(&p->present, xstrdup(name));
 		if (intent_find(&p->intent, name) != NULL ||
 		    (p->only->n > 0 && !strv_has(p->only, name)))
 			continue;
@@ -124,6 +142,7 @@ pass_leftovers(struct pass *p, const struct strv *apps)
 		memmove(p->seen + at + 1, p->seen + at, (n - at) * sizeof *p->seen);
 		p->seen[at] = (struct seen){ 0 };
 	}
+	caution_judge(p);
 }
 
 char *
@@ -180,6 +199,8 @@ pass_release(struct pass *p)
 	for (size_t i = 0; p->seen != NULL && i < p->intent.napps; i++)
 		seen_release(&p->seen[i], p->intent.apps[i].nversions);
 	free(p->seen);
+	strv_release(&p->present);
+	caution_release(&p->caution);
 	firewall_free(p->firewall);
 	intent_release(&p->intent);
 	store_free(p->store);
@@ -286,10 +307,22 @@ pass_carry(struct pass *p, const struct agent *agent, struct pass_result *result
 int
 pass_run(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e)
 {
+	int dry = settings_flag(p->settings, "dry-run");
+	int reads = agent->reads | (dry ? 0 : INTENT_KEEP) |
+	    (settings_flag(p->settings, "adopt-store") ? INTENT_ADOPT : 0);
+
 	p->only = settings_list(p->settings, "app");
-	if (pass_read(p, agent->reads, e) < 0 || pass_carry(p, agent, result, e) < 0)
+	p->caution.overruled = settings_flag(p->settings, "allow-empty");
+	if (pass_read(p, reads, e) < 0) {
+		if (e->class == ERR_STORE || e->class == ERR_PERM)
+			offline_run(p, agent, result);
 		return -1;
-	if (p->intent.store_is_new && !settings_flag(p->settings, "dry-run"))
-		return state_remember_store(&p->state, p->store->url, p->intent.store_id, e);
-	return 0;
+	}
+	/* Before anything is removed in its name. */
+	if (p->intent.adopts && !dry &&
+	    state_remember_store(&p->state, p->store->url, p->intent.store_id, e) < 0)
+		return -1;
+	if (pass_carry(p, agent, result, e) < 0)
+		return -1;
+	return dry ? 0 : caution_remember(p, e);
 }

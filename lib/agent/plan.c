@@ -53,6 +53,10 @@ plan_common(struct app_plan *plan, const char *fault)
 		plan_say(plan, PLAN_HELD, "%s", app->reason);
 		return 1;
 	}
+	if (app->certainty == INTENT_LEAVING) {
+		plan_say(plan, PLAN_WAITING, "%s", app->reason);
+		return 1;
+	}
 	if (fault != NULL) {
 		plan_say(plan, PLAN_FAILED, "%s", fault);
 		return 1;

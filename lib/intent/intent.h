@@ -20,6 +20,7 @@ enum intent_certainty {
 	INTENT_UNREADABLE, /* assigned to the node, but what is wanted of it cannot be told */
 	INTENT_GONE,       /* positively not assigned to the node any more */
 	INTENT_DOUBTED,    /* not in the list, and that may be a mistake: hold what is there */
+	INTENT_LEAVING, /* gone, but with too much else at once: not believed before it is said twice */
 };
 
 enum intent_proto { INTENT_TCP, INTENT_UDP };
@@ -74,9 +75,11 @@ struct intent_node {
 	char *node;
 	struct intent_app *apps; /* sorted by name */
 	size_t napps;
-	char store_id[64]; /* empty: the store has none */
-	int store_is_new;  /* this node remembers none yet: state_remember_store() after the pass */
-	char *doubt;       /* why nothing may be removed for not being in the list; NULL: it may */
+	struct strv listed; /* every app of the list, sorted, also those that --app leaves out */
+	char store_id[64];  /* empty: the store has none */
+	int adopts;         /* the node is to remember that id: state_remember_store() */
+	char *doubt;        /* why nothing may be removed for not being in the list; NULL: it may */
+	char *unkept;       /* why INTENT_KEEP could not; NULL: it could */
 };
 
 #define INTENT_START_TIMEOUT_MS 60000
@@ -84,11 +87,16 @@ struct intent_node {
 
 /** Also read owners/<app> of each app. */
 #define INTENT_OWNERS 1
+/** Believe a store whose id is not the one that this node remembers: somebody said so. */
+#define INTENT_ADOPT 2
+/** Keep what was read, for passes that find no store: intent_recall(). */
+#define INTENT_KEEP 4
 
 /**
  * Read what a node should have, in 1 + ceil(2n/62) requests (3n with INTENT_OWNERS).
  *
- * Effect:  none. `state` tells which store this node knows under that URL.
+ * It is one picture: what was changed between two requests is noticed, and all is read again.
+ * Effect:  none but INTENT_KEEP's. `state` tells which store this node knows under that URL.
  * Returns: 0 and *intent, the caller's to release; -1 with *e set when the list itself cannot be
  *          read: then nothing is known, and nothing may be changed.
  */
@@ -101,6 +109,14 @@ int intent_read(struct store *s, struct state *state, const char *node, int what
  * Effect:  adds an entry of that name, INTENT_GONE or INTENT_DOUBTED, to *intent.
  */
 void intent_resolve_leftover(struct store *s, struct intent_node *intent, const char *name);
+
+/**
+ * What was read and believed last, for what needs no store. Everything in it is INTENT_STATED, and
+ * `doubt` is set, so that nothing is removed by it.
+ * Returns: 0 and *intent, 1 where nothing is remembered. The caller's to release either way.
+ */
+int intent_recall(struct store *s, struct state *state, const char *node,
+    struct intent_node *intent);
 
 /** The app of that name; NULL if there is none. Borrowed. */
 struct intent_app *intent_find(const struct intent_node *intent, const char *name);

@@ -2,7 +2,25 @@
 #include <string.h>
 
 #include "lib/fs/path.h"
+#include "lib/intent/believed.h"
 #include "lib/intent/intent.h"
+
+#define ROUNDS_MAX 5
+
+/* Why to read again. */
+#define AGAIN_CHANGED 1 /* what was read may be of two moments */
+#define AGAIN_MISSING 2 /* a document is missing that may have been there a moment ago */
+
+/* One reading under way. */
+struct reading {
+	struct store *s;
+	struct state *state;
+	int what;
+	struct intent_node *intent;
+	struct store_items list, documents;
+	int snapshot; /* the documents and the list are of one moment */
+	int again;
+};
 
 static void
 mark_unreadable(struct intent_app *app, const char *reason)
@@ -48,6 +66,7 @@ take_list(const struct store_items *items, const char *prefix, struct intent_nod
 			continue;
 		app = &intent->apps[intent->napps++];
 		app->name = xstrdup(name);
+		strv_add(&intent->listed, xstrdup(name));
 		take_assignment(&items->v[i], app);
 	}
 }
@@ -68,12 +87,17 @@ list_keys(const struct intent_node *intent, int what, struct strv *keys)
 	}
 }
 
-/* A document that was not in the answer: not there, or not for our eyes. */
+/*
+ * A document that was not in the answer: not there, or not for our eyes. If there is none, it may have
+ * been there when the list was read.
+ */
 static void
-explain_missing(struct store *s, const char *key, struct err *e)
+explain_missing(struct reading *r, const char *key, struct err *e)
 {
-	int absent = store_absent(s, key, e);
+	int absent = store_absent(r->s, key, e);
 
+	if (absent == 0 || (absent == 1 && !r->snapshot))
+		r->again |= AGAIN_MISSING;
 	if (absent == 1)
 		err_set(e, ERR_DATA, "%s: there is no such document; make it with pp intent set",
 		    key);
@@ -82,15 +106,15 @@ explain_missing(struct store *s, const char *key, struct err *e)
 }
 
 static int
-take_document(struct store *s, const struct store_items *items, const char *key,
+take_document(struct reading *r, const char *key,
     int (*take)(const json_t *, struct intent_app *, struct err *), struct intent_app *app,
     struct err *e)
 {
-	const struct store_item *item = store_find(items, key);
+	const struct store_item *item = store_find(&r->documents, key);
 	json_auto_t *doc = NULL;
 
 	if (item == NULL) {
-		explain_missing(s, key, e);
+		explain_missing(r, key, e);
 		return -1;
 	}
 	doc = intent_parse_item(item, e);
@@ -100,7 +124,7 @@ take_document(struct store *s, const struct store_items *items, const char *key,
 }
 
 static void
-take_app(struct store *s, const struct store_items *items, struct intent_app *app)
+take_app(struct reading *r, struct intent_app *app)
 {
 	AUTO_FREE char *config = NULL, *deploy = NULL;
 	struct err why = ERR_INIT;
@@ -109,20 +133,36 @@ take_app(struct store *s, const struct store_items *items, struct intent_app *ap
 		return;
 	config = xasprintf("clusters/%s/%s/config", app->name, app->cluster);
 	deploy = xasprintf("clusters/%s/%s/deploy_config", app->name, app->cluster);
-	if (take_document(s, items, config, intent_take_config, app, &why) < 0 ||
-	    take_document(s, items, deploy, intent_take_deploy_config, app, &why) < 0)
+	if (take_document(r, config, intent_take_config, app, &why) < 0 ||
+	    take_document(r, deploy, intent_take_deploy_config, app, &why) < 0)
 		mark_unreadable(app, why.msg);
 }
 
+/* No owners in the answer: there are none, or it cannot be told. */
 static void
-take_app_owners(struct store *s, const struct store_items *items, struct intent_app *app,
-    const char *doubt)
+explain_no_owners(struct reading *r, const char *key, struct intent_app *app)
+{
+	const char *doubt = r->intent->doubt;
+	struct err why = ERR_INIT;
+	int absent = store_absent(r->s, key, &why);
+
+	if (absent == 0)
+		r->again |= AGAIN_MISSING;
+	app->owners_certainty = absent != 1 ? INTENT_UNREADABLE :
+	    doubt != NULL                   ? INTENT_DOUBTED :
+					      INTENT_GONE;
+	app->owners_reason = absent < 0 ? xstrdup(why.msg) :
+	    absent == 0                 ? xasprintf("%s appeared meanwhile", key) :
+					  xstrdup(doubt != NULL ? doubt : "there is none");
+}
+
+static void
+take_app_owners(struct reading *r, struct intent_app *app)
 {
 	AUTO_FREE char *key = xasprintf("owners/%s", app->name);
-	const struct store_item *item = store_find(items, key);
+	const struct store_item *item = store_find(&r->documents, key);
 	struct err why = ERR_INIT;
 	json_auto_t *doc = NULL;
-	int absent;
 
 	if (app->cluster == NULL) {
 		app->owners_certainty = INTENT_UNREADABLE;
@@ -130,13 +170,7 @@ take_app_owners(struct store *s, const struct store_items *items, struct intent_
 		return;
 	}
 	if (item == NULL) {
-		absent = store_absent(s, key, &why);
-		app->owners_certainty = absent != 1 ? INTENT_UNREADABLE :
-		    doubt != NULL                   ? INTENT_DOUBTED :
-						      INTENT_GONE;
-		app->owners_reason = absent < 0 ? xstrdup(why.msg) :
-		    absent == 0                 ? xasprintf("%s appeared meanwhile", key) :
-						  xstrdup(doubt != NULL ? doubt : "there is none");
+		explain_no_owners(r, key, app);
 		return;
 	}
 	doc = intent_parse_item(item, &why);
@@ -159,13 +193,14 @@ has_below(const struct store_items *items, const char *prefix)
 
 /* May what is not in the list be removed? Only where the store is the one this node knows. */
 static int
-judge_store(struct store *s, struct state *state, struct intent_node *intent, struct err *e)
+judge_store(struct reading *r, struct err *e)
 {
 	AUTO_FREE char *known = NULL;
-	const char *id = intent->store_id;
+	struct intent_node *intent = r->intent;
+	const char *id = intent->store_id, *url = r->s->url;
 	struct err why = ERR_INIT;
 
-	if (id[0] == '\0' && store_absent(s, STORE_ID_KEY, &why) < 0) {
+	if (id[0] == '\0' && store_absent(r->s, STORE_ID_KEY, &why) < 0) {
 		intent->doubt =
 		    xasprintf("it cannot be told which store this is, so nothing is removed: %s",
 			why.msg);
@@ -175,63 +210,173 @@ judge_store(struct store *s, struct state *state, struct intent_node *intent, st
 		intent->doubt =
 		    xasprintf("%s has no id (pp/store), so nothing is removed for not being in "
 			      "it; any pp intent set or assign gives it one",
-			s->url);
+			url);
 		return 0;
 	}
-	if (state_store_id(state, s->url, &known, e) < 0)
+	if (state_store_id(r->state, url, &known, e) < 0)
 		return -1;
-	intent->store_is_new = known == NULL;
-	if (known == NULL)
-		intent->doubt =
-		    xasprintf("this node sees %s for the first time; removing waits for the "
-			      "next run",
-			s->url);
-	else if (strcmp(known, id) != 0)
-		intent->doubt =
-		    xasprintf("%s is another store than the one this node knows (id %s, was "
-			      "%s), so nothing is removed; if that is right, remove %s/stores",
-			s->url, id, known, state->path);
+	intent->adopts = known == NULL || strcmp(known, id) != 0;
+	if (!intent->adopts || (r->what & INTENT_ADOPT))
+		return 0;
+	/* The first one is remembered without a word, another one only at somebody's. */
+	intent->adopts = known == NULL;
+	intent->doubt = known == NULL ?
+	    xasprintf("this node sees %s for the first time; removing waits for the next run",
+		url) :
+	    xasprintf("%s is another store than the one this node knows (id %s, was %s), so "
+		      "nothing is removed; if that is right, run pp converge once with "
+		      "--adopt-store",
+		url, id, known);
 	return 0;
+}
+
+static int
+compare_basedirs(const void *a, const void *b)
+{
+	const struct intent_app *x = *(struct intent_app *const *)a,
+				*y = *(struct intent_app *const *)b;
+	int order = strcmp(x->basedir, y->basedir);
+
+	return order != 0 ? order : strcmp(x->name, y->name);
 }
 
 /* Two apps in one basedir would take turns in what is current: neither is touched. */
 static void
-check_basedir(struct intent_node *intent, size_t at)
+check_basedirs(struct intent_node *intent)
 {
-	struct intent_app *app = &intent->apps[at];
+	AUTO_FREE struct intent_app **apps = xcalloc(intent->napps, sizeof(void *));
+	size_t n = 0;
 
-	for (size_t i = 0; app->basedir != NULL && i < at; i++) {
-		struct intent_app *other = &intent->apps[i];
+	for (size_t i = 0; i < intent->napps; i++)
+		if (intent->apps[i].basedir != NULL)
+			apps[n++] = &intent->apps[i];
+	qsort(apps, n, sizeof(void *), compare_basedirs);
+	for (size_t i = 1; i < n; i++) {
 		AUTO_FREE char *reason = NULL;
 
-		if (other->basedir == NULL || strcmp(app->basedir, other->basedir) != 0)
+		if (strcmp(apps[i]->basedir, apps[i - 1]->basedir) != 0)
 			continue;
 		reason = xasprintf("basedir %s is that of both %s and %s; give each its own",
-		    app->basedir, other->name, app->name);
-		mark_unreadable(app, reason);
-		mark_unreadable(other, reason);
+		    apps[i]->basedir, apps[i - 1]->name, apps[i]->name);
+		mark_unreadable(apps[i - 1], reason);
+		mark_unreadable(apps[i], reason);
 	}
 }
 
-static int
-read_documents(struct store *s, int what, struct intent_node *intent, struct err *e)
+/* The items below the prefix that stand together in a sorted list: their number, and the first. */
+static size_t
+find_below(const struct store_items *items, const char *prefix, const struct store_item **first)
 {
-	AUTO_ITEMS struct store_items items = { 0 };
-	AUTO_STRV struct strv keys = { 0 };
+	size_t len = strlen(prefix), n = 0;
 
-	list_keys(intent, what, &keys);
+	*first = NULL;
+	for (size_t i = 0; i < items->n; i++) {
+		if (strncmp(items->v[i].key, prefix, len) != 0)
+			continue;
+		if (n++ == 0)
+			*first = &items->v[i];
+	}
+	return n;
+}
+
+static int
+is_same_list(const struct store_items *a, const struct store_items *b, const char *prefix)
+{
+	const struct store_item *x, *y;
+	size_t n = find_below(a, prefix, &x);
+
+	if (find_below(b, prefix, &y) != n)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(x[i].key, y[i].key) != 0 || x[i].version != y[i].version)
+			return 0;
+	return 1;
+}
+
+static int
+fetch_documents(struct reading *r, const char *prefix, struct err *e)
+{
+	AUTO_STRV struct strv keys = { 0 };
+	int twice;
+
+	list_keys(r->intent, r->what, &keys);
+	r->snapshot = keys.n == 0 || r->s->stands;
 	if (keys.n == 0)
 		return 0;
-	if (store_read(s, (const char *const *)keys.items, keys.n, &items, e) < 0)
+	/* Where there is room in the only request, the list comes again: then it is one picture. */
+	twice = !r->snapshot && keys.n <= STORE_WRITES_MAX;
+	if (twice)
+		strv_add(&keys, xstrdup(prefix));
+	if (store_read(r->s, (const char *const *)keys.items, keys.n, &r->documents, e) < 0)
 		return -1;
-	if (strcmp(items.id, intent->store_id) != 0)
-		return err_set(e, ERR_STORE, "%s became another store while it was read", s->url);
+	if (strcmp(r->documents.id, r->intent->store_id) != 0)
+		return err_set(e, ERR_STORE, "%s became another store while it was read",
+		    r->s->url);
+	r->snapshot |= twice;
+	if (twice && !is_same_list(&r->list, &r->documents, prefix))
+		r->again |= AGAIN_CHANGED;
+	return 0;
+}
+
+static void
+take_documents(struct reading *r)
+{
+	struct intent_node *intent = r->intent;
+
 	for (size_t i = 0; i < intent->napps; i++) {
-		take_app(s, &items, &intent->apps[i]);
-		check_basedir(intent, i);
-		if (what & INTENT_OWNERS)
-			take_app_owners(s, &items, &intent->apps[i], intent->doubt);
+		take_app(r, &intent->apps[i]);
+		if (r->what & INTENT_OWNERS)
+			take_app_owners(r, &intent->apps[i]);
 	}
+	check_basedirs(intent);
+}
+
+static int
+read_picture(struct reading *r, struct err *e)
+{
+	AUTO_FREE char *prefix = xasprintf("nodes/%s/", r->intent->node),
+		       *probe = xasprintf("%spp", prefix);
+	const char *key = prefix;
+
+	if (store_read(r->s, &key, 1, &r->list, e) < 0)
+		return -1;
+	/* A list that is forbidden looks like an empty one; a single key does not. */
+	if (!has_below(&r->list, prefix) && store_absent(r->s, probe, e) < 0)
+		return -1;
+	memcpy(r->intent->store_id, r->list.id, sizeof r->intent->store_id);
+	if (judge_store(r, e) < 0)
+		return -1;
+	take_list(&r->list, prefix, r->intent);
+	if (fetch_documents(r, prefix, e) < 0)
+		return -1;
+	take_documents(r);
+	return 0;
+}
+
+/* Read once. Returns: 1 where it has to be done again; -1 with *e set. */
+static int
+read_round(struct reading *r, const struct believed *head, int round, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int moved = 0;
+
+	if (store_begin(r->s, head->version, e) < 0)
+		return -1;
+	if (read_picture(r, e) < 0) {
+		(void)store_end(r->s, &moved, &why);
+		return -1;
+	}
+	if (store_end(r->s, &moved, e) < 0)
+		return -1;
+	/* Of Consul's answers one may hold it all. */
+	if (moved && !(r->snapshot && r->s->ordered))
+		r->again |= AGAIN_CHANGED;
+	/* What is missing twice is missing. */
+	if ((r->again & AGAIN_CHANGED) || (r->again && round == 1))
+		return 1;
+	if ((r->what & INTENT_KEEP) &&
+	    believed_keep(r->s, r->state, head, r->intent, &r->list, &r->documents, &why) < 0)
+		r->intent->unkept = xstrdup(why.msg);
 	return 0;
 }
 
@@ -239,32 +384,66 @@ int
 intent_read(struct store *s, struct state *state, const char *node, int what,
     struct intent_node *intent, struct err *e)
 {
-	AUTO_FREE char *prefix = xasprintf("nodes/%s/", node), *probe = xasprintf("%spp", prefix);
-	AUTO_ITEMS struct store_items items = { 0 };
-	const char *key = prefix;
+	struct believed head = believed_head(state, node, s->url);
+	int again = 1;
 
-	*intent = (struct intent_node){ .node = xstrdup(node) };
-	if (store_read(s, &key, 1, &items, e) < 0)
-		goto fail;
-	/* A list that is forbidden looks like an empty one; a single key does not. */
-	if (!has_below(&items, prefix) && store_absent(s, probe, e) < 0)
-		goto fail;
-	memcpy(intent->store_id, items.id, sizeof intent->store_id);
-	if (judge_store(s, state, intent, e) < 0)
-		goto fail;
-	take_list(&items, prefix, intent);
-	if (read_documents(s, what, intent, e) < 0)
-		goto fail;
-	return 0;
-fail:
-	intent_release(intent);
-	return -1;
+	for (int round = 1; again > 0 && round <= ROUNDS_MAX; round++) {
+		struct reading r = { .s = s, .state = state, .what = what, .intent = intent };
+
+		*intent = (struct intent_node){ .node = xstrdup(node) };
+		again = read_round(&r, &head, round, e);
+		store_items_release(&r.list);
+		store_items_release(&r.documents);
+		if (again != 0)
+			intent_release(intent);
+	}
+	if (again > 0)
+		return err_set(e, ERR_BUSY,
+		    "%s changes faster than it can be read; the next run tries again", s->url);
+	return again;
 }
 
 static int
 compare_apps(const void *a, const void *b)
 {
 	return strcmp(((const struct intent_app *)a)->name, ((const struct intent_app *)b)->name);
+}
+
+/* One app of what was believed; nothing is made of one that does not parse any more. */
+static int
+recall_app(const char *name, const json_t *entry, struct intent_app *app)
+{
+	const char *cluster = json_string_value(json_object_get(entry, "cluster"));
+	struct err ignored = ERR_INIT;
+
+	*app = (struct intent_app){ .name = xstrdup(name), .cluster = xstrdup(cluster) };
+	if (cluster != NULL &&
+	    intent_take_config(json_object_get(entry, "config"), app, &ignored) == 0 &&
+	    intent_take_deploy_config(json_object_get(entry, "deploy_config"), app, &ignored) == 0)
+		return 0;
+	intent_app_release(app);
+	return -1;
+}
+
+int
+intent_recall(struct store *s, struct state *state, const char *node, struct intent_node *intent)
+{
+	json_auto_t *apps = believed_load(state, node, s->url);
+	const char *name;
+	json_t *entry;
+
+	*intent = (struct intent_node){ .node = xstrdup(node) };
+	if (apps == NULL)
+		return 1;
+	intent->doubt = xstrdup("the store cannot be read");
+	intent->apps = xcalloc(json_object_size(apps), sizeof *intent->apps);
+	json_object_foreach(apps, name, entry)
+		if (path_is_name(name) &&
+		    recall_app(name, entry, &intent->apps[intent->napps]) == 0)
+			intent->napps++;
+	qsort(intent->apps, intent->napps, sizeof *intent->apps, compare_apps);
+	check_basedirs(intent);
+	return 0;
 }
 
 void
@@ -304,7 +483,9 @@ intent_release(struct intent_node *intent)
 	for (size_t i = 0; i < intent->napps; i++)
 		intent_app_release(&intent->apps[i]);
 	free(intent->apps);
+	strv_release(&intent->listed);
 	free(intent->node);
 	free(intent->doubt);
+	free(intent->unkept);
 	*intent = (struct intent_node){ 0 };
 }

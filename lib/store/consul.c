@@ -15,10 +15,13 @@
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/net/http.h"
+#include "lib/net/plain.h"
 #include "lib/store/consul_env.h"
 #include "lib/store/engine.h"
+#include "lib/store/txn.h"
 
-#define BATCH 62
+#define BATCH 62     /* keys of one request of several, beside pp/store */
+#define BATCH_MAX 63 /* of the only one: a transaction has 64 operations */
 #define REQUEST_TIMEOUT_MS 15000
 #define ANSWER_MAX (UINT64_C(64) * 1024 * 1024)
 #define WAIT_SLICE_MS 5000
@@ -27,7 +30,27 @@ struct consul_store {
 	struct store base;
 	struct consul_env env;
 	struct http *http;
+	struct plain *plain; /* where it is this host's agent, without TLS; else NULL */
+	uint64_t floor;      /* a version that was there before the request under way */
+	int answers;         /* since store_begin() */
+	int moved; /* one of them had a document that may be younger than an earlier answer */
 };
+
+/* Take the answer in; `sent` over a connection of our own, else the whole of it by libcurl. */
+static int
+receive(struct consul_store *s, const struct http_request *req, struct http_response *resp,
+    struct err *e)
+{
+	const char *leader;
+
+	if ((s->plain ? plain_receive(s->plain, req, resp, e) : http_do(s->http, req, resp, e)) < 0)
+		return err_wrap(e, "consul");
+	leader = http_header(resp, "X-Consul-KnownLeader");
+	if (leader != NULL && strcmp(leader, "true") != 0)
+		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
+		    s->env.base);
+	return 0;
+}
 
 static int
 request(struct consul_store *s, const char *method, const char *path, const char *body,
@@ -41,15 +64,10 @@ request(struct consul_store *s, const char *method, const char *path, const char
 		.headers = &s->env.headers,
 		.timeout_ms = timeout_ms,
 		.max_body = ANSWER_MAX };
-	const char *leader;
 
-	if (http_do(s->http, &req, resp, e) < 0)
+	if (s->plain != NULL && plain_send(s->plain, &req, e) < 0)
 		return err_wrap(e, "consul");
-	leader = http_header(resp, "X-Consul-KnownLeader");
-	if (leader != NULL && strcmp(leader, "true") != 0)
-		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
-		    s->env.base);
-	return 0;
+	return receive(s, &req, resp, e);
 }
 
 /* An answer that is not what was hoped for, in Consul's own words. */
@@ -79,77 +97,203 @@ parse_answer(struct consul_store *s, const struct http_response *resp, struct er
 	return doc;
 }
 
-static json_t *
-read_operation(const char *key)
+/* Keys are made of names and slashes; any other would be a mistake of the caller's. */
+static int
+add_operation(struct buf *body, const char *key, struct err *e)
 {
-	return json_pack("{s:{s:s,s:s}}", "KV", "Verb", "get-tree", "Key", key);
+	static const char before[] = "{\"KV\":{\"Verb\":\"get-tree\",\"Key\":\"", after[] = "\"}}";
+
+	for (const char *at = key; *at != '\0'; at++)
+		if ((unsigned char)*at <= ' ' || *at == '"' || *at == '\\' || *at == 0x7f)
+			return err_set(e, ERR_DATA, "key %s: not a name", key);
+	buf_add(body, body->n == 0 ? "[" : ",", 1);
+	buf_add(body, before, sizeof before - 1);
+	buf_add(body, key, strlen(key));
+	buf_add(body, after, sizeof after - 1);
+	return 0;
 }
 
-/* A get-tree is a prefix match: "nodes/web1" brings nodes/web10 too. */
 static int
-was_asked(const char *key, const char *const *keys, size_t n)
+is_asked(const char *key, const char *asked)
+{
+	size_t len = strlen(asked);
+
+	return asked[len - 1] == '/' ? strncmp(key, asked, len) == 0 : strcmp(key, asked) == 0;
+}
+
+/*
+ * A get-tree is a prefix match: "nodes/web1" brings nodes/web10 too. Answers come in the order of the
+ * questions, so the search begins where the last one ended.
+ */
+static int
+was_asked(const char *key, const char *const *keys, size_t n, size_t *last)
 {
 	for (size_t i = 0; i < n; i++) {
-		size_t len = strlen(keys[i]);
+		size_t at = (*last + i) % n;
 
-		if (keys[i][len - 1] == '/' ? strncmp(key, keys[i], len) == 0 :
-					      strcmp(key, keys[i]) == 0)
+		if (is_asked(key, keys[at])) {
+			*last = at;
 			return 1;
+		}
 	}
 	return strcmp(key, STORE_ID_KEY) == 0;
 }
 
+/* An answer that is being taken in. */
+struct taking {
+	struct consul_store *s;
+	const char *const *keys;
+	size_t n, last;
+	struct store_items *items;
+	uint64_t newest;
+};
+
 static int
-take_results(struct consul_store *s, const json_t *answer, const char *const *keys, size_t n,
-    struct store_items *items, struct err *e)
+take_entry(void *arg, const struct txn_entry *entry, struct err *e)
 {
-	const json_t *results = json_object_get(answer, "Results"), *entry;
+	struct taking *t = arg;
+	AUTO_BUF struct buf bytes = { 0 };
+
+	if (entry->index == 0 || base64_decode(entry->value ? entry->value : "", &bytes) < 0)
+		return err_set(e, ERR_STORE, "consul at %s: an answer of the wrong shape",
+		    t->s->env.base);
+	if (!was_asked(entry->key, t->keys, t->n, &t->last))
+		return 0;
+	store_items_add(t->items, entry->key, bytes.data, bytes.n, entry->index);
+	if (entry->index > t->newest)
+		t->newest = entry->index;
+	return 0;
+}
+
+static int
+take_results(struct taking *t, const json_t *answer, struct err *e)
+{
+	const json_t *results = json_object_get(answer, "Results"), *result;
+	const char *base = t->s->env.base;
 	size_t i;
 
 	if (json_is_false(json_object_get(answer, "KnownLeader")))
 		return err_set(e, ERR_STORE, "consul at %s knows no leader; look at its servers",
-		    s->env.base);
+		    base);
 	if (json_array_size(json_object_get(answer, "Errors")) > 0)
-		return err_set(e, ERR_STORE, "consul at %s: an answer with Errors", s->env.base);
+		return err_set(e, ERR_STORE, "consul at %s: an answer with Errors", base);
 	/* An empty result is null in some versions. */
 	if (!json_is_array(results) && !json_is_null(results))
-		return err_set(e, ERR_STORE, "consul at %s: an answer without Results",
-		    s->env.base);
-	json_array_foreach(results, i, entry) {
-		const json_t *kv = json_object_get(entry, "KV");
-		const char *key = json_string_value(json_object_get(kv, "Key"));
+		return err_set(e, ERR_STORE, "consul at %s: an answer without Results", base);
+	json_array_foreach(results, i, result) {
+		const json_t *kv = json_object_get(result, "KV");
 		const json_t *value = json_object_get(kv, "Value");
 		json_int_t index = json_integer_value(json_object_get(kv, "ModifyIndex"));
-		AUTO_BUF struct buf bytes = { 0 };
+		struct txn_entry entry = { json_string_value(json_object_get(kv, "Key")),
+			json_string_value(value), index > 0 ? (uint64_t)index : 0 };
 
-		if (key == NULL || index <= 0 || (!json_is_string(value) && !json_is_null(value)) ||
-		    base64_decode(json_is_null(value) ? "" : json_string_value(value), &bytes) < 0)
-			return err_set(e, ERR_STORE, "consul at %s: an answer of the wrong shape",
-			    s->env.base);
-		if (was_asked(key, keys, n))
-			store_items_add(items, key, bytes.data, bytes.n, (uint64_t)index);
+		if (entry.key == NULL || (!json_is_string(value) && !json_is_null(value)))
+			entry = (struct txn_entry){ "", NULL, 0 };
+		if (take_entry(t, &entry, e) < 0)
+			return -1;
 	}
 	return 0;
 }
 
 static int
-read_batch(struct consul_store *s, const char *const *keys, size_t n, struct store_items *items,
+take_answer(struct taking *t, struct http_response *resp, struct err *e)
+{
+	size_t before = t->items->n;
+	json_auto_t *answer = NULL;
+	int r = txn_scan(resp->body.data, resp->body.n, take_entry, t, e);
+
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	/* Not as Consul writes it: perhaps no answer at all, perhaps from another version of it. */
+	store_items_cut(t->items, before);
+	t->newest = t->s->floor;
+	answer = parse_answer(t->s, resp, e);
+	return answer == NULL ? -1 : take_results(t, answer, e);
+}
+
+/* The questions of one transaction, pp/store among them, as http_request's body. */
+static int
+write_batch(const char *const *keys, size_t n, struct http_request *req, struct buf *body,
+    struct err *e)
+{
+	if (add_operation(body, STORE_ID_KEY, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (add_operation(body, keys[i], e) < 0)
+			return -1;
+	buf_add(body, "]", 1);
+	req->body = body->data;
+	req->body_len = body->n;
+	return 0;
+}
+
+/* Keys that are read in batches of at most `most`. */
+struct batches {
+	const char *const *keys;
+	size_t n, most;
+	struct http_request req;
+};
+
+static size_t
+batch_size(const struct batches *b, size_t at)
+{
+	return b->n - at < b->most ? b->n - at : b->most;
+}
+
+static int
+send_batch(struct consul_store *s, const struct batches *b, size_t at, struct err *e)
+{
+	AUTO_BUF struct buf body = { 0 };
+	struct http_request req = b->req;
+
+	if (write_batch(b->keys + at, batch_size(b, at), &req, &body, e) < 0)
+		return -1;
+	return plain_send(s->plain, &req, e) < 0 ? err_wrap(e, "consul") : 0;
+}
+
+/*
+ * The next question goes out before the answer to this one is read, so that the server is at it while
+ * this one is parsed.
+ */
+static int
+ask_batch(struct consul_store *s, const struct batches *b, size_t at, struct http_response *resp,
+    struct err *e)
+{
+	AUTO_BUF struct buf body = { 0 };
+	struct http_request req = b->req;
+
+	if (s->plain == NULL)
+		return write_batch(b->keys + at, batch_size(b, at), &req, &body, e) < 0 ?
+		    -1 :
+		    receive(s, &req, resp, e);
+	if (plain_pending(s->plain) == 0 && send_batch(s, b, at, e) < 0)
+		return -1;
+	if (at + b->most < b->n && send_batch(s, b, at + b->most, e) < 0)
+		return -1;
+	return receive(s, &req, resp, e);
+}
+
+static int
+read_batch(struct consul_store *s, const struct batches *b, size_t at, struct store_items *items,
     struct err *e)
 {
 	AUTO_RESPONSE struct http_response resp = { 0 };
-	json_auto_t *ops = json_array(), *answer = NULL;
-	AUTO_FREE char *body = NULL;
+	struct taking t = { .s = s,
+		.keys = b->keys + at,
+		.n = batch_size(b, at),
+		.items = items,
+		.newest = s->floor };
 
-	(void)json_array_append_new(ops, read_operation(STORE_ID_KEY));
-	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(ops, read_operation(keys[i]));
-	body = json_dumps(ops, JSON_COMPACT);
-	if (request(s, "PUT", "/v1/txn?consistent", body, REQUEST_TIMEOUT_MS, &resp, e) < 0)
+	if (ask_batch(s, b, at, &resp, e) < 0)
 		return -1;
 	if (resp.status != 200)
 		return refuse(s, "read", &resp, e);
-	answer = parse_answer(s, &resp, e);
-	return answer == NULL ? -1 : take_results(s, answer, keys, n, items, e);
+	if (take_answer(&t, &resp, e) < 0)
+		return -1;
+	/* Written between two answers is only what is younger than all of the earlier one. */
+	s->moved |= s->answers++ > 0 && t.newest > s->floor;
+	s->floor = t.newest;
+	return 0;
 }
 
 /* The batches are not atomic with each other; at least they must be of one store. */
@@ -183,13 +327,24 @@ consul_read(struct store *base, const char *const *keys, size_t n, struct store_
     struct err *e)
 {
 	struct consul_store *s = (struct consul_store *)base;
+	AUTO_FREE char *url = xasprintf("%s/v1/txn?consistent", s->env.base);
+	struct batches b = { .keys = keys,
+		.n = n,
+		.most = n <= BATCH_MAX ? BATCH_MAX : BATCH,
+		.req = { .method = "PUT",
+		    .url = url,
+		    .headers = &s->env.headers,
+		    .timeout_ms = REQUEST_TIMEOUT_MS,
+		    .max_body = ANSWER_MAX } };
 	size_t batches = 0;
 
-	for (size_t at = 0; at < n; at += BATCH, batches++) {
-		size_t count = n - at < BATCH ? n - at : BATCH;
-
-		if (read_batch(s, keys + at, count, items, e) < 0)
+	for (size_t at = 0; at < n; at += b.most, batches++) {
+		if (read_batch(s, &b, at, items, e) < 0) {
+			/* What is still on its way would answer the next question. */
+			if (s->plain != NULL)
+				plain_hang_up(s->plain);
 			return -1;
+		}
 	}
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(keys[i], STORE_ID_KEY) == 0)
@@ -213,6 +368,27 @@ consul_absent(struct store *base, const char *key, struct err *e)
 	if (resp.status == 404 && http_header(&resp, "X-Consul-Index") != NULL)
 		return 1;
 	return refuse(s, what, &resp, e);
+}
+
+static int
+consul_begin(struct store *base, uint64_t known, struct err *e)
+{
+	struct consul_store *s = (struct consul_store *)base;
+
+	(void)e;
+	/* What an earlier reading has seen was there before, too: that is why a second one is sure. */
+	if (known > s->floor)
+		s->floor = known;
+	s->moved = s->answers = 0;
+	return 0;
+}
+
+static int
+consul_end(struct store *base, int *moved, struct err *e)
+{
+	(void)e;
+	*moved = ((struct consul_store *)base)->moved;
+	return 0;
 }
 
 static json_t *
@@ -304,6 +480,7 @@ consul_free(struct store *base)
 {
 	struct consul_store *s = (struct consul_store *)base;
 
+	plain_free(s->plain);
 	http_free(s->http);
 	consul_env_release(&s->env);
 	free(s->base.url);
@@ -314,10 +491,11 @@ struct store *
 consul_store_open(struct err *e)
 {
 	static const struct store_ops ops = { consul_read, consul_absent, consul_write, consul_wait,
-		consul_free };
+		consul_begin, consul_end, consul_free };
 	struct consul_store *s = xcalloc(1, sizeof *s);
 
 	s->base.ops = &ops;
+	s->base.ordered = 1;
 	if (consul_env_read(&s->env, e) < 0) {
 		consul_free(&s->base);
 		return NULL;
@@ -326,5 +504,7 @@ consul_store_open(struct err *e)
 	    xasprintf("consul unix://%s", s->env.http.unix_socket) :
 	    xasprintf("consul %s", s->env.base);
 	s->http = http_new(&s->env.http);
+	if (plain_can(&s->env.http, s->env.base))
+		s->plain = plain_new(&s->env.http);
 	return &s->base;
 }

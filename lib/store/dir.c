@@ -32,7 +32,8 @@
 struct dir_store {
 	struct store base;
 	char *path;
-	int make; /* that it is not there means that it is empty */
+	int make;       /* that it is not there means that it is empty */
+	int root, held; /* between begin and end: the directory, and the lock where there is one */
 };
 
 /* Take the lock; *fd stays -1 where there is none to take. */
@@ -297,6 +298,8 @@ dir_read(struct store *base, const char *const *keys, size_t n, struct store_ite
 	struct dir_store *s = (struct dir_store *)base;
 	int raced;
 
+	if (s->root >= 0)
+		return read_locked(s, s->root, keys, n, items, e);
 	if (s->make && access(s->path, F_OK) < 0 && errno == ENOENT)
 		return 0;
 	do {
@@ -305,6 +308,46 @@ dir_read(struct store *base, const char *const *keys, size_t n, struct store_ite
 			return -1;
 	} while (raced);
 	return 0;
+}
+
+static int
+dir_begin(struct store *base, uint64_t known, struct err *e)
+{
+	struct dir_store *s = (struct dir_store *)base;
+	AUTO_CLOSE int root = open_root(s, e), held = -1;
+
+	(void)known;
+	if (root < 0 || lock(s, root, LOCK_SH, &held, e) < 0 || check_git(s, e) < 0)
+		return -1;
+	s->root = mem_take_fd(&root);
+	s->held = mem_take_fd(&held);
+	base->stands = 1;
+	return 0;
+}
+
+static void
+let_go(struct dir_store *s)
+{
+	if (s->root >= 0)
+		(void)close(s->root);
+	if (s->held >= 0)
+		(void)close(s->held);
+	s->root = s->held = -1;
+	s->base.stands = 0;
+}
+
+static int
+dir_end(struct store *base, int *moved, struct err *e)
+{
+	struct dir_store *s = (struct dir_store *)base;
+
+	*moved = 0;
+	if (s->root < 0)
+		return 0;
+	/* A first writer, who makes the lock, may have come in between. */
+	*moved = s->held < 0 && faccessat(s->root, ".lock", F_OK, 0) == 0;
+	let_go(s);
+	return check_git(s, e);
 }
 
 static int
@@ -471,6 +514,7 @@ dir_free(struct store *base)
 {
 	struct dir_store *s = (struct dir_store *)base;
 
+	let_go(s);
 	free(s->base.url);
 	free(s->path);
 	free(s);
@@ -479,7 +523,8 @@ dir_free(struct store *base)
 struct store *
 dir_store_open(const char *path, enum store_open_how how, struct err *e)
 {
-	static const struct store_ops ops = { dir_read, dir_absent, dir_write, dir_wait, dir_free };
+	static const struct store_ops ops = { dir_read, dir_absent, dir_write, dir_wait, dir_begin,
+		dir_end, dir_free };
 	char real[PATH_MAX], cwd[PATH_MAX];
 	struct dir_store *s;
 
@@ -493,6 +538,7 @@ dir_store_open(const char *path, enum store_open_how how, struct err *e)
 	s = xcalloc(1, sizeof *s);
 	s->base.ops = &ops;
 	s->make = how == STORE_MAKE;
+	s->root = s->held = -1;
 	s->path = path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", cwd, path);
 	s->base.url = xasprintf("dir:%s", s->path);
 	return &s->base;

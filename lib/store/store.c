@@ -63,6 +63,18 @@ store_read(struct store *s, const char *const *keys, size_t n, struct store_item
 	return take_id(s, items, e);
 }
 
+int
+store_begin(struct store *s, uint64_t known, struct err *e)
+{
+	return s->ops->begin(s, known, e);
+}
+
+int
+store_end(struct store *s, int *moved, struct err *e)
+{
+	return s->ops->end(s, moved, e);
+}
+
 static int
 compare_items(const void *a, const void *b)
 {
@@ -119,13 +131,21 @@ store_items_sort(struct store_items *items)
 }
 
 void
+store_items_cut(struct store_items *items, size_t n)
+{
+	while (items->n > n) {
+		struct store_item *last = &items->v[--items->n];
+
+		free(last->key);
+		free(last->value);
+		free(last->fault);
+	}
+}
+
+void
 store_items_release(struct store_items *items)
 {
-	for (size_t i = 0; i < items->n; i++) {
-		free(items->v[i].key);
-		free(items->v[i].value);
-		free(items->v[i].fault);
-	}
+	store_items_cut(items, 0);
 	free(items->v);
 	*items = (struct store_items){ 0 };
 }

@@ -50,6 +50,8 @@ struct store_ops {
 	int (*write)(struct store *, const struct store_write *, size_t n, struct err *);
 	int (*wait)(struct store *, const char *const *keys, size_t n, int64_t timeout_ms,
 	    struct err *);
+	int (*begin)(struct store *, uint64_t known, struct err *);
+	int (*end)(struct store *, int *moved, struct err *);
 	void (*free)(struct store *);
 };
 
@@ -57,6 +59,8 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	char *url; /* "consul http://127.0.0.1:8500" or "dir:/path": for messages and for memory */
+	int ordered; /* of two versions the greater is the younger; else they say nothing of that */
+	int stands;  /* from store_begin() to store_end() it stands still: nobody of pp's writes */
 };
 
 /** How a store is opened. */
@@ -80,12 +84,25 @@ void store_free(struct store *s);
  *
  * Consistent: it never answers from a server that is behind. Documents that a token may not see
  * are simply not among the items: ask store_absent() before concluding anything from that.
- * Up to 62 keys are one atomic snapshot and, over Consul, one request.
+ * Up to 63 keys are one atomic snapshot and, over Consul, one request; of more, 62 go together.
  *
  * Returns: 0 and *items, the caller's to release; -1 with *e set (ERR_STORE, ERR_PERM, ERR_CONFIG).
  */
 int store_read(struct store *s, const char *const *keys, size_t n, struct store_items *items,
     struct err *e);
+
+/**
+ * Begin to read what takes several calls and has to be one picture. `known` is a version that is
+ * sure to have been in this store before (0: none is); the greater, the less is read twice.
+ * Returns: 0, and store_end() has to follow; -1 with *e set.
+ */
+int store_begin(struct store *s, uint64_t known, struct err *e);
+
+/**
+ * Returns: 0 and *moved, whether something may have been written between the calls since
+ *          store_begin(): then begin again, and it will be known for certain. -1 with *e set.
+ */
+int store_end(struct store *s, int *moved, struct err *e);
 
 /** The item of that key; NULL if it is not there. Borrowed. */
 const struct store_item *store_find(const struct store_items *items, const char *key);
@@ -125,6 +142,9 @@ void store_items_add_fault(struct store_items *items, const char *key, const cha
 /** Add a copy of a document; for engines. `items` must be sorted with store_items_sort() after. */
 void store_items_add(struct store_items *items, const char *key, const char *value, size_t len,
     uint64_t version);
+
+/** Forget all but the first `n` items; for engines. */
+void store_items_cut(struct store_items *items, size_t n);
 
 /** Sort by key, and drop all but one of those with the same key. For engines. */
 void store_items_sort(struct store_items *items);

@@ -76,39 +76,57 @@ sub_open(struct state *s, const char *sub, int create, struct err *e)
 	return fd;
 }
 
+/* Who holds the lock? The kernel knows, so that a run that begins has nothing to write. */
+static int
+find_holder(int fd)
+{
+	FILE *locks = fopen("/proc/locks", "re");
+	char line[256];
+	struct stat st;
+	int holder = 0;
+
+	if (locks == NULL || fstat(fd, &st) < 0)
+		st.st_ino = 0;
+	/* "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131090 0 EOF": device numbers may be another layer's. */
+	while (locks != NULL && holder == 0 && fgets(line, sizeof line, locks) != NULL) {
+		unsigned long long inode;
+		int pid;
+
+		if (sscanf(line, "%*d: FLOCK ADVISORY WRITE %d %*x:%*x:%llu", &pid, &inode) == 2 &&
+		    inode == st.st_ino)
+			holder = pid;
+	}
+	if (locks != NULL)
+		(void)fclose(locks);
+	return holder;
+}
+
 int
 state_lock(struct state *s, const char *what, const char *node, struct err *e)
 {
 	AUTO_FREE char *name = xasprintf("%s@%s", what, node);
-	AUTO_CLOSE int dir = sub_open(s, LOCKS, 1, e);
-	char pid[24] = "";
-	int fd;
+	AUTO_CLOSE int dir = sub_open(s, LOCKS, 1, e), fd = -1;
+	char pid[24] = "unknown";
+	int holder;
 
 	if (dir < 0)
 		return -1;
 	fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, "open %s/lock/%s", s->path, name);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		int busy = errno == EWOULDBLOCK;
-
-		if (!busy)
-			err_sys(e, "lock %s/lock/%s", s->path, name);
-		if (pread(fd, pid, sizeof pid - 1, 0) < 0)
-			pid[0] = '\0';
-		pid[strspn(pid, "0123456789")] = '\0';
-		(void)close(fd);
-		return busy ? err_set(e, ERR_BUSY,
-				  "another run of %s on %s is under way (pid %s); "
-				  "this one leaves it alone",
-				  what, node, pid[0] ? pid : "unknown") :
-			      -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		/* It ends with the process. */
+		(void)mem_take_fd(&fd);
+		return 0;
 	}
-	/* Only for the message above: the lock is what counts, and it ends with the process. */
-	(void)snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
-		return err_sys(e, "write %s/lock/%s", s->path, name);
-	return 0;
+	if (errno != EWOULDBLOCK)
+		return err_sys(e, "lock %s/lock/%s", s->path, name);
+	holder = find_holder(fd);
+	if (holder > 0)
+		(void)snprintf(pid, sizeof pid, "%d", holder);
+	return err_set(e, ERR_BUSY,
+	    "another run of %s on %s is under way (pid %s); this one leaves it alone", what, node,
+	    pid);
 }
 
 int
@@ -153,11 +171,10 @@ lock_memory(struct state *s, struct err *e)
 	return mem_take_fd(&fd);
 }
 
-int
-state_keep(struct state *s, const char *sub, const char *name, const char *text, struct err *e)
+static int
+keep(struct state *s, const char *sub, const char *name, const char *data, size_t n,
+    const struct file_attr *attr, struct err *e)
 {
-	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
-	AUTO_FREE char *content = xasprintf("%s\n", text);
 	AUTO_CLOSE int dir = sub_open(s, sub, 1, e), held = -1;
 
 	if (dir < 0)
@@ -165,7 +182,71 @@ state_keep(struct state *s, const char *sub, const char *name, const char *text,
 	held = lock_memory(s, e);
 	if (held < 0)
 		return -1;
-	return file_write(dir, name, content, strlen(content), &attr, e);
+	return file_write(dir, name, data, n, attr, e);
+}
+
+int
+state_keep(struct state *s, const char *sub, const char *name, const char *text, struct err *e)
+{
+	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
+	AUTO_FREE char *content = xasprintf("%s\n", text);
+
+	return keep(s, sub, name, content, strlen(content), &attr, e);
+}
+
+int
+state_keep_secret(struct state *s, const char *sub, const char *name, const char *data, size_t n,
+    struct err *e)
+{
+	static const struct file_attr attr = { 0600, FILE_KEEP, FILE_KEEP };
+
+	return keep(s, sub, name, data, n, &attr, e);
+}
+
+int
+state_recall_all(struct state *s, const char *sub, const char *name, size_t max, struct buf *out,
+    struct err *e)
+{
+	AUTO_CLOSE int dir = -1, fd = -1;
+	struct stat st;
+	ssize_t n = 1;
+
+	if (s->dir < 0)
+		return 1;
+	e->class = ERR_NONE;
+	dir = sub_open(s, sub, 0, e);
+	if (dir < 0)
+		return e->class == ERR_NONE ? 1 : -1;
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 && errno == ENOENT)
+		return 1;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, "open %s/%s/%s", s->path, sub, name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_FAIL, "%s/%s/%s is not a regular file", s->path, sub, name);
+	while (n > 0 && out->n < max) {
+		char chunk[16384];
+
+		n = read(fd, chunk, max - out->n < sizeof chunk ? max - out->n : sizeof chunk);
+		if (n < 0)
+			return err_sys(e, "read %s/%s/%s", s->path, sub, name);
+		buf_add(out, chunk, (size_t)n);
+	}
+	return 0;
+}
+
+int
+state_forget(struct state *s, const char *sub, const char *name, struct err *e)
+{
+	AUTO_CLOSE int dir = sub_open(s, sub, 1, e);
+
+	return dir < 0 ? -1 : file_remove(dir, name, e);
+}
+
+char *
+state_name(const char *node, const char *url)
+{
+	return xasprintf("%s-%016" PRIx64, node, hash_bytes(url, strlen(url)));
 }
 
 static char *
@@ -199,12 +280,8 @@ state_disabled(struct state *s, const char *agent, char **message, struct err *e
 int
 state_set_disabled(struct state *s, const char *agent, const char *message, struct err *e)
 {
-	AUTO_CLOSE int dir = -1;
-
-	if (message != NULL)
-		return state_keep(s, "disabled", agent, message, e);
-	dir = sub_open(s, "disabled", 1, e);
-	return dir < 0 ? -1 : file_remove(dir, agent, e);
+	return message != NULL ? state_keep(s, "disabled", agent, message, e) :
+				 state_forget(s, "disabled", agent, e);
 }
 
 void

@@ -1,11 +1,15 @@
 /*
- * What pp remembers on a node: run locks, agents disabled by hand, the id of each store it has seen.
+ * What pp remembers on a node: run locks, agents disabled by hand, the id of each store it has seen,
+ * what it read there last, and what is about to go.
  * Deleting all of it is harmless; pp is then more careful for a pass.
  */
 #ifndef PP_STATE_H
 #define PP_STATE_H
 
+#include <stddef.h>
+
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 
 struct state {
 	char *path;
@@ -53,6 +57,25 @@ int state_recall(struct state *s, const char *sub, const char *name, char **text
 
 /** Remember a text under SUB/NAME. */
 int state_keep(struct state *s, const char *sub, const char *name, const char *text, struct err *e);
+
+/** Forget what is remembered under SUB/NAME. Nothing there is fine. */
+int state_forget(struct state *s, const char *sub, const char *name, struct err *e);
+
+/** A name under SUB for what is of that store and node alone. Owns: the caller frees. */
+char *state_name(const char *node, const char *url);
+
+/**
+ * The same as state_keep(), for what only its owner may read, and as long as it likes.
+ */
+int state_keep_secret(struct state *s, const char *sub, const char *name, const char *data,
+    size_t n, struct err *e);
+
+/**
+ * Read up to `max` bytes of what is remembered under SUB/NAME from its beginning.
+ * Returns: 0 and *out; 1 where there is nothing; -1 with *e set.
+ */
+int state_recall_all(struct state *s, const char *sub, const char *name, size_t max,
+    struct buf *out, struct err *e);
 
 /** Close it. */
 void state_release(struct state *s);

@@ -91,7 +91,7 @@ names_of_agents() {
 		for option in $(options_of converge "$agent" | grep '^--'); do
 			name=${option#--}
 			case $name in
-			app | dry-run | help | yes)
+			adopt-store | allow-empty | app | dry-run | help | yes)
 				grep -q -e "Fl -$name" "$TOP/man/pp.conf.5" || fail "$name is not said to be a flag only"
 				continue
 				;;
@@ -210,6 +210,10 @@ conf_example() {
 		'is being updated by git; if no git runs, remove ' 'this one leaves it alone' \
 		'the time of --timeout is up before' 'held as it is' 'there is no such document' 'has no id (pp/store)' \
 		'for the first time; removing waits for the' 'is another store than the one this node knows' \
+		'apps would be removed at once; a pass' \
+		'nothing is removed yet: ' 'what was believed last is still started, nothing else is done' \
+		'what was read is not kept for when the store is down: ' \
+		'changes faster than it can be read; the next run tries again' \
 		'is there, but the list did not show it' 'could not fetch ownership data' 'no such artifact; tried' \
 		'sha256 does not match' 'not a directory; ' 'install pp whole' 'not prepared, skipping' \
 		'did not stop in time, killing it' 'Could not stop' 'Could not start' 'does not stay up; its log is in' \
@@ -385,6 +389,8 @@ notes = $notes" >"$PP_CONF"
 	pp intent set slug/demo versions=abc123:active
 	pp intent unassign slug/demo node1
 	run -0 pp converge note
+	[[ $output == *"nothing is removed yet: 1 of 1 apps would be removed at once"* ]]
+	run -0 pp converge note --allow-empty
 	[[ $output == *"slug: remove the note of slug" ]]
 	[ "$(ls "$notes")" = "" ]
 }

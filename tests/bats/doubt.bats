@@ -3,6 +3,7 @@
 
 load helper
 load store
+load node
 
 setup_file() {
 	consul_start --acl
@@ -11,7 +12,7 @@ setup_file() {
 setup() {
 	helper_setup
 	own_places
-	PORTS=$BATS_TEST_TMPDIR/ports SUDOERS=$BATS_TEST_TMPDIR/sudoers
+	PORTS=$BATS_TEST_TMPDIR/ports SUDOERS=$BATS_TEST_TMPDIR/sudoers DATA=$BATS_TEST_TMPDIR/data
 	export CONSUL_HTTP_TOKEN=${HELPER_CONSUL_TOKEN-}
 }
 
@@ -24,37 +25,65 @@ sudoers() {
 	pp converge sudoers --path="$SUDOERS" "$@"
 }
 
-# slug and web are on this node, which has seen the store before.
+setlive() {
+	pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" "$@"
+}
+
+preparer() {
+	pp converge preparer --repo="$REPO_URL" "$@"
+}
+
+# slug and web are on this node, which has seen the store before, and has all there is to lose of
+# them: installs, links, a service that runs, open ports, sudoers files.
 know() {
 	local port=80 app
 
+	runit_start
+	repo_add slug a
+	repo_add web a none
 	for app in slug web; do
-		pp intent set $app/demo versions=a:active basedir=/data/$app ports=$port,$((port + 1)) users=xavier,don
-		port=$((port + 2))
+		pp intent set $app/demo versions=a:active basedir="$DATA/$app" ports=$port,$((port + 1)) users=xavier,don
 		pp intent assign $app/demo node1
+		port=$((port + 2))
 	done >/dev/null
-	iptables 2>/dev/null
-	sudoers 2>/dev/null
+	for agent in preparer iptables sudoers setlive; do
+		$agent 2>/dev/null
+	done
 	cmp_files
-	find "$PORTS" "$SUDOERS" -type f -exec cksum {} + | sort >"$BATS_TEST_TMPDIR/before"
+	PID=$(service_pid slug)
+	state_of_node >"$BATS_TEST_TMPDIR/before"
 }
 
 cmp_files() {
-	[ -f "$PORTS/slug.yml" ] && [ -f "$PORTS/web.yml" ] && [ -f "$SUDOERS/pp-slug" ] && [ -f "$SUDOERS/pp-web" ]
+	[ -f "$PORTS/slug.yml" ] && [ -f "$PORTS/web.yml" ] && [ -f "$SUDOERS/pp-slug" ] && [ -f "$SUDOERS/pp-web" ] &&
+		[ -d "$DATA/slug/installs/slug_a" ] && [ "$(readlink "$DATA/slug/current")" = installs/slug_a ]
+}
+
+# What there is, with what a change would show in.
+state_of_node() {
+	find "$PORTS" "$SUDOERS" -type f -exec cksum {} + | sort
+	snapshot "$DATA"
+	snapshot "$RUNIT_STAGE/slug/run" "$RUNIT_STAGE/slug/log/run" "$RUNIT/slug"
 }
 
 untouched() {
 	cmp_files || return 1
-	find "$PORTS" "$SUDOERS" -type f -exec cksum {} + | sort | diff "$BATS_TEST_TMPDIR/before" -
+	state_of_node | diff "$BATS_TEST_TMPDIR/before" - || return 1
+	[ "$(service_pid slug)" = "$PID" ]
 }
 
-# held STATUS TEXT: both agents exit with STATUS, say TEXT, and leave all there is as it is; twice.
+# held STATUS TEXT: every agent exits with STATUS, says TEXT, and leaves all there is as it is; twice.
+# preparer has nothing to say of what it does not remove.
 held() {
 	local agent
 
-	for agent in iptables sudoers iptables sudoers; do
-		run -"$1" --separate-stderr $agent --timeout=5s
-		[[ $stderr == *"$2"* ]] || fail "$agent does not say \"$2\" but: $stderr"
+	for agent in iptables sudoers setlive preparer iptables sudoers setlive; do
+		if [ $agent = preparer ] && [ "$1" -lt 64 ]; then
+			run --separate-stderr $agent --timeout=5s
+		else
+			run -"$1" --separate-stderr $agent --timeout=5s
+			[[ $stderr == *"$2"* ]] || fail "$agent does not say \"$2\" but: $stderr"
+		fi
 		untouched || fail "$agent changed something"
 	done
 }
@@ -68,6 +97,12 @@ removed() {
 	[[ $stderr == *"slug: closing its ports"* ]]
 	run -0 --separate-stderr sudoers
 	[[ $stderr == *"slug: removing unexpected file: pp-slug"* ]]
+	run -0 --separate-stderr setlive
+	[[ $stderr == *"slug: Removing service"* ]]
+	run -0 --separate-stderr preparer
+	[ ! -e "$RUNIT/slug" ]
+	is_gone "$PID"
+	[ -d "$DATA/slug/installs/slug_a" ]
 	[ ! -e "$PORTS/slug.yml" ]
 	[ ! -e "$SUDOERS/pp-slug" ]
 	[ -e "$PORTS/web.yml" ]
@@ -80,19 +115,25 @@ removed() {
 	know
 	pp intent unassign slug/demo node1
 	removed
-	for agent in iptables sudoers; do
+	for agent in iptables sudoers setlive preparer; do
 		run -0 --separate-stderr $agent
 		[ "$output$stderr" = "" ]
 	done
 }
 
-@test "the last app of a node is removed, too: an empty list of a known store is a statement" {
+@test "the last app of a node is removed, too: an empty list of a known store is a statement, made twice" {
 	know
 	pp intent unassign slug/demo node1
 	pp intent unassign web/demo node1
-	run -0 iptables
-	run -0 sudoers
+	for agent in iptables sudoers setlive preparer; do
+		run -0 --separate-stderr $agent
+		untouched
+	done
+	for agent in iptables sudoers setlive; do
+		run -0 --separate-stderr $agent --allow-empty
+	done
 	[ "$(ls "$PORTS" "$SUDOERS" | grep -c -e yml -e pp- || :)" = 0 ]
+	[ ! -e "$RUNIT/slug" ]
 }
 
 @test "what was removed for one node stays on another" {
@@ -176,20 +217,36 @@ know_this_address() {
 	held 1 "has no id (pp/store)"
 	pp intent set other/demo basedir=/data/other versions=a:prep
 	held 1 "is another store than the one this node knows"
-	[[ $stderr == *"if that is right, remove $PP_STATE_DIR/stores"* ]]
-	# And it is as it says: after that the store is new, and then known.
-	rm -r "$PP_STATE_DIR/stores"
-	held_once_as_new
-	run -0 iptables
-	run -0 sudoers
+	[[ $stderr == *"if that is right, run pp converge once with --adopt-store"* ]]
+	# A dry run adopts nothing.
+	run -0 --separate-stderr setlive --adopt-store --dry-run
+	held 1 "is another store than the one this node knows"
+	# And it is as it says: once, by whichever agent; but all that is there is a lot at once.
+	run -0 --separate-stderr preparer --adopt-store
+	for agent in iptables sudoers setlive; do
+		run -0 --separate-stderr $agent
+		untouched
+	done
+	for agent in iptables sudoers setlive; do
+		run -0 --separate-stderr $agent --allow-empty
+	done
 	[ ! -e "$PORTS/slug.yml" ]
 	[ ! -e "$SUDOERS/pp-web" ]
+	[ ! -e "$RUNIT/slug" ]
 }
 
-held_once_as_new() {
+@test "another store behind the same name is served: what is new there is done, what is not there stays" {
+	know
+	vanish
+	store_identify 99999999-0000-4000-8000-000000000000
+	pp intent set web/demo ports=90
 	run -1 --separate-stderr iptables
-	[[ $stderr == *"for the first time"* ]]
-	untouched
+	[[ $stderr == *"slug: held as it is: consul http://127.0.0.1:$HELPER_CONSUL_PORT is another store than"* ]]
+	grep -q 'port: 90' "$PORTS/web.yml"
+	[ -e "$PORTS/slug.yml" ]
+	# The one that was known comes back: nothing has to be said again.
+	store_identify "$(sed -n 1p "$PP_STATE_DIR"/stores/*)"
+	removed
 }
 
 @test "an id that is none is not believed" {
@@ -263,6 +320,21 @@ token() {
 	[[ $stderr != *"web: held"* ]]
 }
 
+@test "a token that is deleted between two requests removes nothing, and nothing is half read" {
+	know
+	token_made=$(consul_api PUT /v1/acl/token --data-binary \
+		"$(jq -n '{Policies: [{Name: "global-management"}]}')")
+	CONSUL_HTTP_TOKEN=$(jq -r .SecretID <<<"$token_made")
+	run -0 --separate-stderr iptables
+	vanish
+	liar_start
+	know_this_address
+	lie . nth 2 run "curl -s -X DELETE -H 'X-Consul-Token: $HELPER_CONSUL_TOKEN' http://127.0.0.1:$HELPER_CONSUL_PORT/v1/acl/token/$(jq -r .AccessorID <<<"$token_made")"
+	# The first run loses it on its way, the others never have one.
+	held 77 "ACL not found"
+	[ "$(grep -c '^1 PUT' "$LIAR_LOG")" -ge 1 ]
+}
+
 @test "owners that the token may not see keep their rights" {
 	know
 	consul_delete owners/slug
@@ -306,9 +378,12 @@ token() {
 	vanish
 	liar_start
 	know_this_address
+	printf '{"Results":%s%s}' "$(printf '[%.0s' {1..100000})" "$(printf ']%.0s' {1..100000})" >"$BATS_TEST_TMPDIR/deep"
+	printf '{"Results":[{"KV":{"Key":"pp/store","Value":"e30=","ModifyIndex":5,"Note":"\xe9"}}]}' >"$BATS_TEST_TMPDIR/latin1"
 	while IFS='|' read -r code text kind; do
 		truth
-		lie /v1/txn "$kind"
+		kind=${kind/DEEP/$BATS_TEST_TMPDIR/deep}
+		lie /v1/txn "${kind/LATIN1/$BATS_TEST_TMPDIR/latin1}"
 		echo "$kind:"
 		held "$code" "$text"
 	done <<-'EOF'
@@ -350,7 +425,69 @@ token() {
 		1|has no id|body {"Results":[]}
 		1|has no id|body {"Results":null}
 		69|no id of a store|body {"Results":[{"KV":{"Key":"pp/store","Value":null,"ModifyIndex":5}}]}
+		69|not JSON|replace "ModifyIndex":\s*\d+ "ModifyIndex":18446744073709551616
+		69|wrong shape|replace "ModifyIndex":\s*\d+ "ModifyIndex":9007199254740993.5
+		69|not JSON|file DEEP
+		69|not JSON|file LATIN1
 	EOF
+	truth
+	removed
+}
+
+@test "what does not speak HTTP as it should is no store" {
+	know
+	vanish
+	liar_start
+	know_this_address
+	good='{"Results":[]}'
+	ok='HTTP/1.1 200 OK\r\n'
+	while IFS='|' read -r text bytes; do
+		echo "$bytes:"
+		# shellcheck disable=SC2059
+		printf "${bytes//GOOD/$good}" >"$BATS_TEST_TMPDIR/raw"
+		truth
+		lie /v1/txn raw "$BATS_TEST_TMPDIR/raw"
+		for agent in iptables setlive; do
+			run -69 --separate-stderr $agent --timeout=5s
+			[[ $stderr == *"$text"* ]] || fail "not \"$text\" but: $stderr"
+			untouched
+		done
+	done <<-EOF
+		no status line|GOOD\r\n\r\n
+		no status line|HTTP/2 200\r\n\r\nGOOD
+		no status line|HTTP/1.1 20 OK and\r\n\r\nGOOD
+		no status line|SSH-2.0-OpenSSH_9.2p1\r\n
+		before the answer was whole|HTTP/1.1 200
+		before the answer was whole|${ok}
+		before the answer was whole|HTTP/1.1 100 Continue\r\n\r\n
+		no end of interim answers|$(printf 'HTTP/1.1 100 Continue\\r\\n\\r\\n%.0s' {1..20})
+		before the answer was whole|${ok}Content-Length: 15\r\n\r\nGOOD
+		its Content-Length|${ok}Content-Length: -1\r\n\r\nGOOD
+		its Content-Length|${ok}Content-Length: 14, 14\r\n\r\nGOOD
+		its Content-Length|${ok}Content-Length: 99999999999999999999999\r\n\r\nGOOD
+		larger than|${ok}Content-Length: 999999999999\r\n\r\nGOOD
+		not JSON|${ok}Content-Length: 0\r\n\r\nGOOD
+		not JSON|${ok}Content-Length: 13\r\n\r\nGOOD
+		its Transfer-Encoding|${ok}Transfer-Encoding: gzip\r\n\r\nGOOD
+		its Transfer-Encoding|${ok}Transfer-Encoding: chunked\r\nContent-Length: 14\r\n\r\nGOOD
+		a chunk without a size|${ok}Transfer-Encoding: chunked\r\n\r\nGOOD\r\n
+		a chunk without a size|${ok}Transfer-Encoding: chunked\r\n\r\n-e\r\nGOOD\r\n0\r\n\r\n
+		a chunk without a size|${ok}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nGOOD\r\n0\r\n\r\n
+		larger than|${ok}Transfer-Encoding: chunked\r\n\r\nfffffffffff\r\nGOOD\r\n0\r\n\r\n
+		before the answer was whole|${ok}Transfer-Encoding: chunked\r\n\r\ne\r\nGOOD\r\n
+		before the answer was whole|${ok}Transfer-Encoding: chunked\r\n\r\nf\r\nGOOD
+		where it should|${ok}Transfer-Encoding: chunked\r\n\r\nd\r\nGOOD\r\n0\r\n\r\n
+		its headers|${ok}$(printf 'A: b\\r\\n%.0s' {1..300})\r\nGOOD
+		its headers|${ok}A: \0\r\n\r\nGOOD
+		a line without an end|${ok}A: $(printf 'x%.0s' {1..20000})
+	EOF
+	truth
+	# As it should be, in pieces: an empty answer, which is not believed for another reason.
+	printf "${ok}Connection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n1\r\n{\r\n00d;x=y\r\n%s\r\n0\r\nX: y\r\n\r\n" "${good:1}" >"$BATS_TEST_TMPDIR/raw"
+	lie /v1/txn raw "$BATS_TEST_TMPDIR/raw"
+	run -1 --separate-stderr iptables
+	[[ $stderr == *"has no id"* ]]
+	untouched
 	truth
 	removed
 }
@@ -400,7 +537,7 @@ token() {
 	liar_start
 	know_this_address
 	lie . slow 20
-	for agent in iptables sudoers; do
+	for agent in iptables sudoers setlive preparer; do
 		start=$EPOCHSECONDS
 		run -69 --separate-stderr $agent --timeout=500ms
 		[[ $stderr == *"nothing was done"* ]]
@@ -440,6 +577,38 @@ token() {
 	grep -q 'port: 81' "$PORTS/slug.yml"
 }
 
+@test "documents that nobody could mean hold their app: depth 100,000, keys twice, no UTF-8, numbers past 2^53" {
+	know
+	good=$(store_get clusters/slug/demo/deploy_config)
+	dir=$BATS_TEST_TMPDIR/bad
+	mkdir "$dir"
+	base="\"basedir\": \"$DATA/slug\""
+	printf '{%s, "x": %s%s}' "$base" "$(printf '[%.0s' {1..100000})" "$(printf ']%.0s' {1..100000})" >"$dir/deep"
+	printf '{%s, "ports": [1], "ports": [2]}' "$base" >"$dir/twice"
+	printf '{%s, "runas": "\xff\xfe"}' "$base" >"$dir/bytes"
+	printf '{%s, "ports": [9007199254740993]}' "$base" >"$dir/port"
+	printf '{%s, "ports": [18446744073709551617]}' "$base" >"$dir/beyond"
+	printf '{%s, "stop_timeout": 1e308}' "$base" >"$dir/float"
+	printf '{%s, "start_timeout": 9007199254740993}' "$base" >"$dir/time"
+	printf '{%s' "$base" >"$dir/cut"
+	printf '{%s, "ports": [80]}\0{}' "$base" >"$dir/nul"
+	for file in "$dir"/*; do
+		echo "$file:"
+		consul_api PUT /v1/kv/clusters/slug/demo/deploy_config --data-binary "@$file" >/dev/null
+		for agent in iptables setlive preparer sudoers; do
+			run -1 --separate-stderr $agent
+			[[ $stderr == *"slug: held as it is: clusters/slug/demo/deploy_config: "* && $stderr != *"web: held"* ]] ||
+				fail "$agent: $stderr"
+			untouched
+		done
+	done
+	consul_put clusters/slug/demo/deploy_config "$good"
+	for agent in iptables setlive preparer sudoers; do
+		run -0 --separate-stderr $agent
+		untouched
+	done
+}
+
 @test "an app that is in doubt is told by status, too, and counted as held" {
 	know
 	vanish
@@ -467,6 +636,8 @@ token() {
 	spawn loop bash -c "until [ -e '$BATS_TEST_TMPDIR/stop' ]; do
 		'$PP' converge iptables --cmd=true --config-dir='$PORTS'; echo iptables \$?
 		'$PP' converge sudoers --path='$SUDOERS'; echo sudoers \$?
+		'$PP' converge setlive --runit='$RUNIT' --runit-stage='$RUNIT_STAGE'; echo setlive \$?
+		'$PP' converge preparer --repo='$REPO_URL'; echo preparer \$?
 	done"
 	loop=$SPAWNED
 	for _ in 1 2; do
@@ -478,7 +649,7 @@ token() {
 	: >"$BATS_TEST_TMPDIR/stop"
 	wait_until 20 is_gone "$loop"
 	untouched
-	run ! grep -e 'closing' -e 'removing' "$BATS_TEST_TMPDIR/loop.log"
+	run ! grep -i -e 'closing' -e 'removing' -e 'stopping' "$BATS_TEST_TMPDIR/loop.log"
 	grep -q '^iptables 69$' "$BATS_TEST_TMPDIR/loop.log"
 	grep -q '^iptables 0$' "$BATS_TEST_TMPDIR/loop.log"
 	pp intent unassign slug/demo node1
@@ -509,7 +680,7 @@ token() {
 	vanish
 	despawn "${pids[0]}" KILL
 	despawn "${pids[1]}" KILL
-	for agent in iptables sudoers; do
+	for agent in iptables sudoers setlive preparer; do
 		run -69 --separate-stderr $agent --timeout=20s
 		[[ $stderr == *"nothing was done"* ]]
 		untouched

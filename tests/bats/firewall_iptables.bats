@@ -233,7 +233,7 @@ reboot() {
 	[ "$(opened)" = "tcp 1 10.0.0.0/8 slug
 tcp 1212 slug" ]
 	gone slug
-	run -0 --separate-stderr pp converge iptables
+	run -0 --separate-stderr pp converge iptables --allow-empty
 	[ "$(rules | grep -c -- '-A PP-APPS')" -eq 0 ]
 	run -0 --separate-stderr pp converge iptables
 	expect_silence

@@ -424,7 +424,7 @@ drift() {
 	run -0 --separate-stderr pp converge iptables
 	expect_said "INFO applying the nftables ruleset"
 	gone slug
-	run -0 --separate-stderr pp converge iptables
+	run -0 --separate-stderr pp converge iptables --allow-empty
 	expect_said "INFO slug: closing its ports" "INFO applying the nftables ruleset"
 	run -0 --separate-stderr pp converge iptables
 	expect_silence

@@ -490,11 +490,13 @@ PP_VERSION=abc123" ]
 	[ "$(service_pid slug)" = "$pid" ]
 
 	store_delete $key
-	run -0 --separate-stderr setlive --dry-run
+	run -0 --separate-stderr setlive --dry-run --allow-empty
 	[ "$output" = "setlive slug: would stop its services (the app is not assigned to this node any more)
 setlive slug: would remove its service definitions (the app is not assigned to this node any more)" ]
 	[ "$(service_pid slug)" = "$pid" ]
 	run -0 --separate-stderr setlive
+	[ "$(service_pid slug)" = "$pid" ]
+	run -0 --separate-stderr setlive --allow-empty
 	expect_said "INFO slug: Stopping" "INFO slug: Removing service"
 	is_gone "$pid"
 	[ "$(ls -A "$RUNIT")$(ls -A "$RUNIT_STAGE")" = "" ]
@@ -736,14 +738,14 @@ foreign_stays() {
 	whole=$BATS_TEST_TMPDIR/whole
 	mkdir "$whole"
 	cp -a "$RUNIT" "$RUNIT_STAGE" "$whole"
-	points=$(death_points "$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE")
+	points=$(death_points "$PP" converge setlive --allow-empty --runit="$RUNIT" --runit-stage="$RUNIT_STAGE")
 	kills=0
 	while read -r call count; do
 		rm -rf "$RUNIT" "$RUNIT_STAGE"
 		cp -a "$whole"/* "$BATS_TEST_TMPDIR"
-		killed_at "$call" "$count" "$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" || continue
+		killed_at "$call" "$count" "$PP" converge setlive --allow-empty --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" || continue
 		kills=$((kills + 1))
-		run -0 setlive
+		run -0 setlive --allow-empty
 		# At one moment an empty directory is all that is left, and says nothing any more.
 		rmdir "$RUNIT_STAGE/slug" 2>/dev/null || :
 		[ "$(ls -A "$RUNIT")$(ls -A "$RUNIT_STAGE")" = "" ] ||
@@ -853,7 +855,7 @@ built() {
 	runs def456
 	pid=$(service_pid slug)
 	store_delete nodes/node1/slug
-	run -0 --separate-stderr built
+	run -0 --separate-stderr built --allow-empty
 	expect_said "INFO slug: Stopping" "INFO slug: Removing service"
 	is_gone "$pid"
 	[ ! -e "$CONFIG/slug.yaml" ]
@@ -1053,9 +1055,9 @@ with_servicebuilder() {
 	printf '#!/bin/sh\nexit 3\n' >"$BATS_TEST_TMPDIR/broken"
 	chmod +x "$BATS_TEST_TMPDIR/broken"
 	ln -sf "$BATS_TEST_TMPDIR/broken" "$BATS_TEST_TMPDIR/sb-bin/servicebuilder"
-	run -1 --separate-stderr setlive --config="$SB"
+	run -1 --separate-stderr setlive --config="$SB" --allow-empty
 	with_servicebuilder
-	run -0 --separate-stderr setlive --config="$SB"
+	run -0 --separate-stderr setlive --config="$SB" --allow-empty
 	[ ! -e "$RUNIT/slug" ]
 	[ ! -e "$SB/.pp-pending" ]
 	run -0 --separate-stderr setlive --config="$SB"

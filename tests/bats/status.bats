@@ -147,8 +147,13 @@ slug_json() {
 	pp converge iptables 2>/dev/null
 	store_delete nodes/node1/slug
 	run -0 pp status
-	[ "$(rows)" = "slug - - - - no pending iptables: the app is not assigned to this node any more" ]
+	[[ $(rows) == "slug - - - - no waiting "*": 1 of 1 apps would be removed at once; a pass after "* ]]
+	pp intent set other/demo versions=v1:prep basedir="$BATS_TEST_TMPDIR/other" >/dev/null
+	pp intent assign other/demo node1 >/dev/null
+	run -0 pp status
+	[ "$(rows | grep ^slug)" = "slug - - - - no pending iptables: the app is not assigned to this node any more" ]
 	pp converge iptables 2>/dev/null
+	store_delete nodes/node1/other
 	run -0 pp status
 	[ "$(rows)" = "" ]
 }

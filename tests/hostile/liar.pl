@@ -18,6 +18,10 @@
 #     huge               200, and a body that does not end
 #     slow SECONDS       truly, but late
 #     replace FROM TO    truly, but with FROM (a regular expression) replaced in the body
+#     file PATH          200 with the bytes of this file
+#     raw PATH           the bytes of this file and nothing else, then the connection is closed
+#     run COMMAND        truly, but after this shell command has been carried out
+#     nth N KIND ...     the Nth request of its connection as KIND says, the others truly
 #
 # Without UPSTREAM_PORT what matches no line is a 200 with an empty object.
 use strict;
@@ -96,7 +100,23 @@ sub reply {
 
 # Answer one request. Returns whether the connection goes on.
 sub answer {
-	my ($c, $head, $body, $kind, $argument) = @_;
+	my ($c, $head, $body, $nth, $kind, $argument) = @_;
+	if ($kind eq 'nth') {
+		(my $wanted, $kind, $argument) = split / /, $argument, 3;
+		($kind, $argument) = ('truth', '') if $wanted != $nth;
+		$argument //= '';
+	}
+	if ($kind eq 'run') {
+		local $SIG{CHLD} = 'DEFAULT';
+		system 'sh', '-c', $argument;
+	}
+	if ($kind eq 'file' || $kind eq 'raw') {
+		open(my $f, '<:raw', $argument) or die "$argument: $!";
+		my $bytes = do { local $/; <$f> };
+		print $c $bytes if $kind eq 'raw';
+		return 0 if $kind eq 'raw';
+		return reply($c, "HTTP/1.1 200 OK\r\n", $bytes);
+	}
 	if ($kind eq 'status') {
 		my ($code, $text) = split / /, $argument, 2;
 		$text //= '';
@@ -141,11 +161,12 @@ sub serve {
 	my ($c, $number) = @_;
 	binmode $c;
 	$c->autoflush(1);
+	my $nth = 0;
 	while (my ($head, $body) = read_request($c)) {
 		last if !defined $head;
 		my ($method, $path) = $head =~ /^(\S+) (\S+)/;
 		note($number, $method, $path);
-		last if !answer($c, $head, $body, find_lie("$method $path"));
+		last if !answer($c, $head, $body, ++$nth, find_lie("$method $path"));
 	}
 	close $c;
 }
