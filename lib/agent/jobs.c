@@ -27,16 +27,24 @@ struct counter {
 };
 
 struct job {
-	pid_t pid;  /* 0: this place is free */
-	int report; /* where its error comes from, and its end shows */
 	const struct app_plan *ap;
 	const struct step *step;
+	enum { JOB_WAITS, JOB_RUNS, JOB_DONE } state;
+	pid_t pid;
+	int report;   /* where its error comes from, and its end shows */
+	int log;      /* where its log lines come from */
+	size_t place; /* which of the counters is its */
+	struct buf lines;
+	struct err failure;
 };
 
 struct jobs {
-	struct job running[JOBS_MAX];
-	size_t n, max;            /* how many run; how many may, and places are in use */
-	struct counter *counters; /* parallel to running; NULL: nobody watches */
+	struct job *all; /* in the order of the plan */
+	size_t n;
+	size_t shown; /* the job whose lines are being shown; those of later ones wait for it */
+	size_t running, max;
+	struct counter *counters; /* of JOBS_MAX places; NULL: nobody watches */
+	int busy[JOBS_MAX];       /* which places are taken */
 	int64_t started_ms;
 	int64_t overdue_ms;      /* when the run's deadline was seen to be over; 0: it is not */
 	uint64_t finished_bytes; /* of jobs that have ended */
@@ -68,12 +76,13 @@ jobs_max(const struct pass *p)
 }
 
 static _Noreturn void
-be_job(struct pass *p, const struct agent *agent, const struct job *job, pid_t parent, int report)
+be_job(struct pass *p, const struct agent *agent, const struct job *job, pid_t parent, int report,
+    int log)
 {
 	struct err e = ERR_INIT;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	if (getppid() != parent || dup2(log, STDERR_FILENO) < 0)
 		_exit(1);
 	if (agent->apply(p, job->ap, job->step, &e) == 0)
 		_exit(0);
@@ -81,26 +90,12 @@ be_job(struct pass *p, const struct agent *agent, const struct job *job, pid_t p
 	_exit(1);
 }
 
-static const char *
-app_of(const struct job *job)
-{
-	return job->ap->app->name;
-}
-
-static void
-job_failed(const struct job *job, const char *why, struct pass_result *result)
-{
-	log_fatal("%s: %s", app_of(job), why);
-	result->failed = 1;
-}
-
-/* Where a job may run; there is a free place. */
 static size_t
 free_place(const struct jobs *jobs)
 {
 	size_t at = 0;
 
-	while (jobs->running[at].pid != 0)
+	while (jobs->busy[at])
 		at++;
 	return at;
 }
@@ -109,7 +104,7 @@ static int
 fork_job(struct jobs *jobs, struct pass *p, const struct agent *agent, struct job *job,
     struct err *e)
 {
-	size_t at = free_place(jobs);
+	AUTO_CLOSE int report = -1, report_far = -1, log = -1, log_far = -1;
 	pid_t parent = getpid();
 	int pair[2];
 
@@ -118,50 +113,84 @@ fork_job(struct jobs *jobs, struct pass *p, const struct agent *agent, struct jo
 		    job->step->text);
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_sys(e, "pipe for: %s", job->step->text);
+	report = pair[0];
+	report_far = pair[1];
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe for: %s", job->step->text);
+	log = pair[0];
+	log_far = pair[1];
+	job->place = free_place(jobs);
 	if (jobs->counters != NULL)
-		jobs->counters[at].done = jobs->counters[at].total = 0;
+		jobs->counters[job->place].done = jobs->counters[job->place].total = 0;
 	job->pid = fork();
+	if (job->pid < 0)
+		return err_sys(e, "fork for: %s", job->step->text);
 	if (job->pid == 0) {
-		own_counter = jobs->counters != NULL ? &jobs->counters[at] : NULL;
-		be_job(p, agent, job, parent, pair[1]);
+		own_counter = jobs->counters != NULL ? &jobs->counters[job->place] : NULL;
+		be_job(p, agent, job, parent, report_far, log_far);
 	}
-	(void)close(pair[1]);
-	job->report = pair[0];
-	if (job->pid < 0) {
-		err_sys(e, "fork for: %s", job->step->text);
-		(void)close(pair[0]);
-		return -1;
-	}
-	jobs->running[at] = *job;
-	jobs->n++;
+	(void)fcntl(log, F_SETFL, O_NONBLOCK);
+	job->report = mem_take_fd(&report);
+	job->log = mem_take_fd(&log);
 	return 0;
+}
+
+/* Take in what the job has logged by now. */
+static void
+collect_lines(struct job *job)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	while ((n = read(job->log, chunk, sizeof chunk)) > 0)
+		buf_add(&job->lines, chunk, (size_t)n);
+}
+
+/* The lines of one job after those of the one before, as if they had been done one by one. */
+static void
+show_lines(struct jobs *jobs, struct pass_result *result)
+{
+	for (; jobs->shown < jobs->n; jobs->shown++) {
+		struct job *job = &jobs->all[jobs->shown];
+
+		if (job->lines.n > 0)
+			(void)!write(STDERR_FILENO, job->lines.data, job->lines.n);
+		buf_release(&job->lines);
+		if (job->state != JOB_DONE)
+			return;
+		if (job->failure.class == ERR_NONE) {
+			result->changed = 1;
+			continue;
+		}
+		log_fatal("%s: %s", job->ap->app->name, job->failure.msg);
+		result->failed = 1;
+	}
 }
 
 /* The job has ended, or is about to: its end of the pipe is closed, or a report is in it. */
 static void
-finish(struct jobs *jobs, size_t at, struct pass_result *result)
+finish(struct jobs *jobs, struct job *job)
 {
-	struct job *job = &jobs->running[at];
 	struct err e = ERR_INIT;
 	ssize_t n = read(job->report, &e, sizeof e);
 	int status = 0;
 
 	while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	collect_lines(job);
 	(void)close(job->report);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		result->changed = 1;
-	} else {
-		if (n != sizeof e)
-			err_set(&e, ERR_FAIL, "%s: its process ended with %s %d", job->step->text,
-			    WIFSIGNALED(status) ? "signal" : "status",
-			    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-		job_failed(job, e.msg, result);
-	}
+	(void)close(job->log);
+	if (n == sizeof e)
+		job->failure = e;
+	else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		err_set(&job->failure, ERR_FAIL, "%s: its process ended with %s %d",
+		    job->step->text, WIFSIGNALED(status) ? "signal" : "status",
+		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	if (jobs->counters != NULL)
-		jobs->finished_bytes += jobs->counters[at].done;
-	job->pid = 0;
-	jobs->n--;
+		jobs->finished_bytes += jobs->counters[job->place].done;
+	job->state = JOB_DONE;
+	jobs->busy[job->place] = 0;
+	jobs->running--;
 }
 
 /* The text goes on with this. */
@@ -184,20 +213,22 @@ show_progress(const struct jobs *jobs)
 	const struct job *first = NULL;
 	int known = 1;
 
-	if (jobs->counters == NULL || jobs->n == 0)
+	if (jobs->counters == NULL || jobs->running == 0)
 		return;
-	for (size_t i = 0; i < jobs->max; i++) {
-		if (jobs->running[i].pid == 0)
+	for (size_t i = 0; i < jobs->n; i++) {
+		const struct job *job = &jobs->all[i];
+
+		if (job->state != JOB_RUNS)
 			continue;
-		first = first != NULL ? first : &jobs->running[i];
-		done += jobs->counters[i].done;
-		total += jobs->counters[i].total;
-		known = known && jobs->counters[i].total > 0;
+		first = first != NULL ? first : job;
+		done += jobs->counters[job->place].done;
+		total += jobs->counters[job->place].total;
+		known = known && jobs->counters[job->place].total > 0;
 	}
 	rate = ms > 0 ? (done + jobs->finished_bytes) * 1000 / (uint64_t)ms : 0;
-	buf_printf(&text, "%s %s", app_of(first), first->step->subject);
-	if (jobs->n > 1)
-		buf_printf(&text, " and %zu more", jobs->n - 1);
+	buf_printf(&text, "%s %s", first->ap->app->name, first->step->subject);
+	if (jobs->running > 1)
+		buf_printf(&text, " and %zu more", jobs->running - 1);
 	more(&text, ": ", done);
 	if (known)
 		more(&text, " of ", total);
@@ -216,42 +247,68 @@ kill_overdue(struct jobs *jobs)
 		return;
 	if (jobs->overdue_ms == 0)
 		jobs->overdue_ms = clock_now_ms();
-	for (size_t i = 0; i < jobs->max && clock_now_ms() - jobs->overdue_ms > GRACE_MS; i++)
-		if (jobs->running[i].pid != 0)
-			(void)kill(jobs->running[i].pid, SIGKILL);
+	for (size_t i = 0; i < jobs->n && clock_now_ms() - jobs->overdue_ms > GRACE_MS; i++)
+		if (jobs->all[i].state == JOB_RUNS)
+			(void)kill(jobs->all[i].pid, SIGKILL);
 }
 
-/* Wait until some job has ended, and note what became of it. */
+/* Wait until some job says something or has ended. */
 static void
 wait_for_some(struct jobs *jobs, struct pass_result *result)
 {
-	struct pollfd fds[JOBS_MAX];
+	struct pollfd fds[2 * JOBS_MAX];
+	struct job *of[JOBS_MAX];
+	size_t n = 0;
 
-	for (size_t i = 0; i < jobs->max; i++)
-		fds[i] =
-		    (struct pollfd){ .fd = jobs->running[i].pid != 0 ? jobs->running[i].report : -1,
-			    .events = POLLIN };
-	if (poll(fds, jobs->max, PROGRESS_MS) <= 0) {
-		kill_overdue(jobs);
-		show_progress(jobs);
-		return;
+	for (size_t i = 0; i < jobs->n; i++) {
+		if (jobs->all[i].state != JOB_RUNS)
+			continue;
+		of[n] = &jobs->all[i];
+		fds[2 * n] = (struct pollfd){ of[n]->report, POLLIN, 0 };
+		fds[2 * n + 1] = (struct pollfd){ of[n]->log, POLLIN, 0 };
+		n++;
 	}
-	for (size_t i = 0; i < jobs->max; i++)
-		if (fds[i].fd >= 0 && fds[i].revents != 0)
-			finish(jobs, i, result);
+	if (poll(fds, 2 * n, PROGRESS_MS) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			if (fds[2 * i + 1].revents != 0)
+				collect_lines(of[i]);
+			if (fds[2 * i].revents != 0)
+				finish(jobs, of[i]);
+		}
+		show_lines(jobs, result);
+	}
+	kill_overdue(jobs);
+	show_progress(jobs);
 }
 
 static void
-start(struct jobs *jobs, struct pass *p, const struct agent *agent, const struct app_plan *ap,
-    const struct step *step, struct pass_result *result)
+start(struct jobs *jobs, struct pass *p, const struct agent *agent, struct job *job)
 {
-	struct job job = { .ap = ap, .step = step };
-	struct err e = ERR_INIT;
+	if (fork_job(jobs, p, agent, job, &job->failure) < 0) {
+		job->state = JOB_DONE;
+		return;
+	}
+	job->state = JOB_RUNS;
+	jobs->busy[job->place] = 1;
+	jobs->running++;
+}
 
-	while (jobs->n >= jobs->max)
-		wait_for_some(jobs, result);
-	if (fork_job(jobs, p, agent, &job, &e) < 0)
-		job_failed(&job, e.msg, result);
+/* The jobs of a plan, in its order. */
+static void
+list_jobs(const struct agent *agent, const struct plan *plan, struct jobs *jobs)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < plan->n; i++)
+		room += plan->apps[i].nsteps;
+	jobs->all = xcalloc(room + 1, sizeof *jobs->all);
+	for (size_t i = 0; i < plan->n; i++)
+		for (size_t k = 0; k < plan->apps[i].nsteps; k++)
+			if (agent->apart(&plan->apps[i].steps[k]))
+				jobs->all[jobs->n++] = (struct job){
+					.ap = &plan->apps[i],
+					.step = &plan->apps[i].steps[k],
+				};
 }
 
 void
@@ -261,20 +318,24 @@ jobs_apply(struct pass *p, const struct agent *agent, const struct plan *plan,
 	struct jobs jobs = { .max = jobs_max(p), .started_ms = clock_now_ms() };
 	const size_t bytes = JOBS_MAX * sizeof *jobs.counters;
 
+	list_jobs(agent, plan, &jobs);
+	/* Asked before there are jobs, which log to a pipe and cannot tell. */
 	if (log_progress_wanted())
 		jobs.counters =
 		    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (jobs.counters == MAP_FAILED)
 		jobs.counters = NULL;
-	for (size_t i = 0; i < plan->n; i++)
-		for (size_t k = 0; k < plan->apps[i].nsteps; k++)
-			if (agent->apart(&plan->apps[i].steps[k]))
-				start(&jobs, p, agent, &plan->apps[i], &plan->apps[i].steps[k],
-				    result);
-	while (jobs.n > 0)
+	for (size_t i = 0; i < jobs.n; i++) {
+		while (jobs.running >= jobs.max)
+			wait_for_some(&jobs, result);
+		start(&jobs, p, agent, &jobs.all[i]);
+	}
+	while (jobs.running > 0)
 		wait_for_some(&jobs, result);
+	show_lines(&jobs, result);
 	if (jobs.counters != NULL) {
 		log_progress(NULL);
 		(void)munmap(jobs.counters, bytes);
 	}
+	free(jobs.all);
 }

@@ -1,6 +1,7 @@
 /*
  * Steps that are carried out several at once, each in a process of its own: one that hangs, crashes
- * or is refused costs the others nothing. On a terminal one line shows how far they are.
+ * or is refused costs the others nothing. The log lines of each come together, in the order of the
+ * plan. On a terminal one line shows how far they are.
  */
 #ifndef PP_JOBS_H
 #define PP_JOBS_H

@@ -20,6 +20,7 @@
 
 #define UNPACK_TIMEOUT_MS (INT64_C(3600) * 1000)
 #define STAGING_TRIES 100
+#define NOTHING_SHARED "shared 0 files" /* how pp-unpack --share says that it was of no use */
 
 /* pp-unpack lies beside pp, or where make install puts it. Owns: the caller frees. */
 static char *
@@ -340,7 +341,8 @@ share_unchanged(const struct install *in, int staging, int list, struct err *e)
 		return -1;
 	if (status > 0)
 		return unpacker_failed(status, &output, e);
-	log_note_lines("pp-unpack", output.data);
+	if (strncmp(output.data, NOTHING_SHARED, strlen(NOTHING_SHARED)) != 0)
+		log_note_lines("pp-unpack", output.data);
 	return 0;
 }
 

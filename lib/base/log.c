@@ -125,7 +125,7 @@ log_progress_wanted(void)
 {
 	const char *term = getenv("TERM");
 
-	return isatty(STDERR_FILENO) && !stderr_is_journal() && term != NULL &&
+	return !stderr_is_journal() && isatty(STDERR_FILENO) && term != NULL &&
 	    strcmp(term, "dumb") != 0;
 }
 

@@ -360,6 +360,31 @@ pp-test-user" ]
 	[ "$(installed)" = "v1 v2 v3 v4 v5" ]
 }
 
+@test "what each logs comes together and in order, whichever is done first" {
+	for v in v1 v2 v3; do
+		repo_add slug "$v"
+	done
+	intend v1:prep,v2:prep,v3:prep
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	cp "$PP" "$BATS_TEST_TMPDIR/bin/pp"
+	cat >"$BATS_TEST_TMPDIR/bin/pp-unpack" <<-EOT
+		#!/bin/sh
+		case \$(pwd) in
+		*slug_v1*) sleep 1 ;;
+		esac
+		exec "$PP_UNPACK" "\$@"
+	EOT
+	chmod +x "$BATS_TEST_TMPDIR/bin/pp-unpack"
+	run -0 --separate-stderr "$BATS_TEST_TMPDIR/bin/pp" converge preparer --repo="$REPO_URL" --jobs=3
+	lines=()
+	for v in v1 v2 v3; do
+		lines+=("INFO Does not exist: $INSTALLS/slug_$v"
+			"INFO Extracting $REPO/slug/slug_$v.tar.gz to $INSTALLS/.slug_$v.??????"
+			"INFO Moving $INSTALLS/.slug_$v.?????? to $INSTALLS/slug_$v")
+	done
+	expect_said "${lines[@]}"
+}
+
 @test "one that is refused, one that crashes and one that hangs cost the others nothing" {
 	for v in v1 v2 v3 v4; do
 		repo_add slug "$v"

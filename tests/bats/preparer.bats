@@ -82,7 +82,7 @@ serve() {
 	repo_add slug abc123
 	repo_add slug def456 sleep bin/tool='#!/bin/sh' "etc/a b"=blank
 	intend
-	run -0 --separate-stderr preparer --jobs=1
+	run -0 --separate-stderr preparer
 	expect_said \
 		"INFO Does not exist: $INSTALLS/slug_abc123" \
 		"INFO Extracting $REPO/slug/slug_abc123.tar.gz to $INSTALLS/.slug_abc123.??????" \
