@@ -80,6 +80,15 @@ find_key(const char *path, const char **rest, struct err *e)
 	return NULL;
 }
 
+int
+edit_is_key(enum edit_doc doc, const char *name)
+{
+	for (size_t i = 0; i < MEM_COUNT(keys); i++)
+		if (keys[i].doc == doc && strcmp(keys[i].name, name) == 0)
+			return 1;
+	return 0;
+}
+
 static json_t *
 names_from_text(const char *text)
 {
