@@ -27,7 +27,8 @@ edit(struct intent_run *run, int (*change)(struct edit_docs *, const char *, str
 	if (edit_check(&t.docs, &docs, t.app, t.cluster, e) < 0)
 		return -1;
 	change_add_docs(&c, (const char *const *)t.key, t.version, &t.docs, &docs);
-	run->note.home = home = xasprintf("%s/%s", t.app, t.cluster);
+	home = xasprintf("%s/%s", t.app, t.cluster);
+	run->note.home = home;
 	/* The change names what it takes away. */
 	return intent_commit(run, &c, NULL, INTENT_JUST_DO, e) < 0 ?
 	    err_wrap(e, "%s/%s", t.app, t.cluster) :

@@ -197,8 +197,9 @@ diff_doc(const struct change_doc *d, const struct edit_look *given, struct buf *
 		return;
 	}
 	if (look.prefix != NULL)
-		look.prefix = prefix = xasprintf("%s%s%s%s ", look.prefix, d->k.app,
-		    d->k.cluster[0] ? "/" : "", d->k.cluster);
+		prefix = xasprintf("%s%s%s%s ", look.prefix, d->k.app, d->k.cluster[0] ? "/" : "",
+		    d->k.cluster);
+	look.prefix = prefix;
 	(void)edit_diff_doc(strrchr(d->key, '/') + 1, d->before, d->after, &look, out);
 }
 

@@ -171,16 +171,17 @@ safe(const char *text)
 static char *
 show(const json_t *value, const char *path, const struct edit_look *look, const char *masked)
 {
+	int inside = !look->secrets && strncmp(path, "user_config", 11) == 0 &&
+	    (json_is_object(value) || json_is_array(value));
 	json_auto_t *shown = NULL;
 	AUTO_FREE char *text = NULL;
 
 	if (value != NULL && !look->secrets && secret_is_path(path))
 		return xstrdup(masked);
-	/* Inside a value that is shown whole there may be names, too. */
-	if (value != NULL && !look->secrets && strncmp(path, "user_config", 11) == 0 &&
-	    (json_is_object(value) || json_is_array(value)))
-		value = shown = secret_mask(value, "/user_config");
-	text = edit_show(value);
+	/* In a value that is shown whole there may be names, too. */
+	if (inside)
+		shown = secret_mask(value, "/user_config");
+	text = edit_show(inside ? shown : value);
 	return safe(text);
 }
 
@@ -192,12 +193,14 @@ add_line(const struct edit_look *look, const char *path, const json_t *from, con
 	AUTO_FREE char *is = show(to, path, look, from ? "(another secret)" : SECRET_MASK);
 	AUTO_FREE char *name = safe(path);
 	const char *prefix = look->prefix ? look->prefix : "";
+	/* Of something that is shown whole only a masked part may differ. */
+	const char *more = strcmp(was, is) == 0 ? " (a secret in it is another one)" : "";
 
 	if (look->color)
-		buf_printf(out, "%s%s: \033[31m%s\033[0m -> \033[32m%s\033[0m\n", prefix, name, was,
-		    is);
+		buf_printf(out, "%s%s: \033[31m%s\033[0m -> \033[32m%s\033[0m%s\n", prefix, name,
+		    was, is, more);
 	else
-		buf_printf(out, "%s%s: %s -> %s\n", prefix, name, was, is);
+		buf_printf(out, "%s%s: %s -> %s%s\n", prefix, name, was, is, more);
 }
 
 static size_t
