@@ -91,7 +91,8 @@ parse(struct check_source *source, struct check_report *report)
 
 	if (doc == NULL)
 		strv_add(&report->faults,
-		    xasprintf("%s:%d:%d: %s", source->file, at.line, at.column, at.text));
+		    xasprintf("%s:%d:%d: %s", source->file, at.line, at.column > 0 ? at.column : 1,
+			at.text));
 	return doc;
 }
 

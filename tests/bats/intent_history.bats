@@ -20,7 +20,7 @@ set_slug() {
 
 # How many revisions there are.
 revisions() {
-	pp intent history "${1:-slug/demo}" --json | jq length
+	pp intent history slug/demo --json | jq length
 }
 
 # --- history
