@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -143,7 +144,7 @@ intent_confirm(const char *question, const char *instead, struct err *e)
 	(void)fflush(stdout);
 	(void)fprintf(stderr, "%s [y/N] ", question);
 	if (fgets(answer, sizeof answer, stdin) == NULL ||
-	    (strcmp(answer, "y\n") != 0 && strcmp(answer, "yes\n") != 0))
+	    (strcasecmp(answer, "y\n") != 0 && strcasecmp(answer, "yes\n") != 0))
 		return err_set(e, ERR_FAIL, "nothing was changed");
 	return 0;
 }

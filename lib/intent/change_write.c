@@ -339,6 +339,10 @@ add_record(struct txn *t, const struct items *items, const struct batch *b, cons
 
 	if (record == NULL)
 		return err_set(e, ERR_DATA, "%s: its record cannot be written", target);
+	if (seq > HISTORY_SEQ_MAX)
+		return err_set(e, ERR_DATA,
+		    "history/%s/%lld: no number comes after it; pp did not write it: remove it",
+		    target, seq - 1);
 	for (size_t i = b->from; i < b->to; i++)
 		if (tells_of(&items->v[i], target))
 			history_add_doc(record, items->v[i].d, b->elide);

@@ -269,9 +269,6 @@ static void
 note_slips(const struct check_source *source, const struct change_key *k, const json_t *doc,
     struct check_report *report)
 {
-	static const char *const fields[] = { "versions", "digests", "min_nodes", "user_config",
-		"basedir", "ports", "runas", "supervisor", "start_timeout", "stop_timeout", "drain",
-		"email", "users", "groups" };
 	enum edit_doc kind = k->kind == CHANGE_CONFIG ? EDIT_CONFIG :
 	    k->kind == CHANGE_DEPLOY_CONFIG           ? EDIT_DEPLOY_CONFIG :
 							EDIT_OWNERS;
@@ -283,16 +280,16 @@ note_slips(const struct check_source *source, const struct change_key *k, const 
 
 		if (k->kind == CHANGE_NODE || edit_is_key(kind, name))
 			continue;
-		for (size_t i = 0; i < MEM_COUNT(fields); i++) {
-			AUTO_FREE char *what = NULL;
-			int known = edit_is_key(kind, fields[i]);
+		for (size_t i = 0; edit_key_name(i) != NULL; i++) {
+			const char *field = edit_key_name(i);
+			int known = edit_is_key(kind, field);
 
-			if (levenshtein(name, fields[i]) > (known ? NEAR : 0))
+			if (levenshtein(name, field) > (known ? NEAR : 0))
 				continue;
-			what = known ?
+			AUTO_FREE char *what = known ?
 			    xasprintf(
 				"%s: no field that pp knows, so it is of no effect; is %s meant?",
-				name, fields[i]) :
+				name, field) :
 			    xasprintf("%s: of no effect in this document; it is another one's",
 				name);
 			add_at(source, &path, &report->notes, what);

@@ -89,6 +89,12 @@ edit_is_key(enum edit_doc doc, const char *name)
 	return 0;
 }
 
+const char *
+edit_key_name(size_t i)
+{
+	return i < MEM_COUNT(keys) ? keys[i].name : NULL;
+}
+
 static json_t *
 names_from_text(const char *text)
 {

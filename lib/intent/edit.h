@@ -26,6 +26,9 @@ char *edit_doc_key(enum edit_doc doc, const char *app, const char *cluster);
 /** Is there such a field in that document, as far as pp knows? */
 int edit_is_key(enum edit_doc doc, const char *name);
 
+/** The name of the i-th field that pp knows, of whichever document; NULL after the last. */
+const char *edit_key_name(size_t i);
+
 /**
  * Make one change, as a person writes it:
  *

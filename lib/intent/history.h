@@ -13,6 +13,7 @@
 #include "lib/store/store.h"
 
 #define HISTORY_KEEP 100
+#define HISTORY_SEQ_MAX 999999999999999LL
 
 /** "require-message", which pp.conf may hold. Ends with a NULL name. */
 extern const struct setting history_settings[];

@@ -181,6 +181,11 @@ revisions() {
 		[ "$output" = "min_nodes: 2 -> 1" ]
 		pp intent set slug/demo min_nodes=7 >/dev/null
 		[ "$(store_keys | grep -c ^history/)" = 4 ]
+		store_put history/slug/demo/999999999999999 "$good"
+		refused 65 "history/slug/demo/999999999999999: no number comes after it" pp intent set slug/demo min_nodes=8
+		store_put history/slug/demo/9999999999999999 "$good"
+		store_delete history/slug/demo/999999999999999
+		run -0 pp intent set slug/demo min_nodes=8
 	}
 	in_both body
 }
