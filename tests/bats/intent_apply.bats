@@ -274,17 +274,12 @@ transactions() {
 	[[ $output == "nothing to change: all 152"* ]]
 }
 
-@test "no node ever sees a deployment that nobody intended, wherever a large apply is cut off" {
-	many "$FILE" 150 a v1
-	pp intent apply -f "$FILE" --yes >/dev/null
-	# Nodes 1 to 100 go to cluster b, 101 to 130 go away, and a gets another version for those that stay.
-	jq 'with_entries(if (.key | test("^nodes/n([1-9]|[1-9][0-9]|100)/")) then .value.cluster = "b" else . end)
-		| reduce range(101; 131) as $i (.; .["nodes/n\($i)/big"] = null)
-		| .["clusters/big/a/config"].versions = {v2: "active"} | .["clusters/big/a/deploy_config"].basedir = "/data/big-v2"
-		| .["clusters/big/b/config"] = {versions: {v3: "active"}} | .["clusters/big/b/deploy_config"] = {basedir: "/data/big-v3"}' \
-		"$FILE" >"$FILE.2"
+# cut_off CHECK: kill the apply of $FILE.2 over that of $FILE after its first transaction, its second, and
+# so on; CHECK NODE VERSION is what each node may see then. And the same again always finishes it.
+cut_off() {
+	local cut=0 node version basedir n
+
 	liar_start
-	cut=0
 	while :; do
 		consul_wipe
 		CONSUL_HTTP_ADDR=$HELPER_CONSUL_ADDR pp intent apply -f "$FILE" --yes >/dev/null
@@ -302,12 +297,7 @@ transactions() {
 			"$BATS_TEST_TMPDIR/now" >"$BATS_TEST_TMPDIR/seen"
 		while read -r node version basedir; do
 			n=${node#nodes/n} n=${n%/big}
-			case $version in
-			v1) ;;
-			v2) [ "$n" -gt 130 ] || fail "after $cut: $node sees $version" ;;
-			v3) [ "$n" -le 100 ] || fail "after $cut: $node sees $version" ;;
-			*) fail "after $cut: $node sees $version" ;;
-			esac
+			"$1" "$n" "$version" || fail "after $cut: $node sees $version"
 			[ "$basedir" = "/data/big-$version" ] || fail "after $cut: $node sees $version in $basedir"
 		done <"$BATS_TEST_TMPDIR/seen"
 		[ "$(grep -c 'PUT /v1/txn$' "$LIAR_LOG")" -gt $cut ] || break
@@ -317,6 +307,51 @@ transactions() {
 		cut=$((cut + 1))
 	done
 	[ "$cut" -ge 3 ]
+}
+
+@test "no node ever sees a deployment that nobody intended, wherever a large apply is cut off: nodes that move" {
+	many "$FILE" 150 a v1
+	# Nodes 1 to 100 go to cluster b, 101 to 130 go away, and a gets another version for those that stay.
+	jq 'with_entries(if (.key | test("^nodes/n([1-9]|[1-9][0-9]|100)/")) then .value.cluster = "b" else . end)
+		| reduce range(101; 131) as $i (.; .["nodes/n\($i)/big"] = null)
+		| .["clusters/big/a/config"].versions = {v2: "active"} | .["clusters/big/a/deploy_config"].basedir = "/data/big-v2"
+		| .["clusters/big/b/config"] = {versions: {v3: "active"}} | .["clusters/big/b/deploy_config"] = {basedir: "/data/big-v3"}' \
+		"$FILE" >"$FILE.2"
+	may_see() {
+		case $2 in
+		v1) [ "$1" -le 150 ] ;;
+		v2) [ "$1" -gt 130 ] ;;
+		v3) [ "$1" -le 100 ] ;;
+		*) return 1 ;;
+		esac
+	}
+	cut_off may_see
+}
+
+@test "no node ever sees a deployment that nobody intended, wherever a large apply is cut off: nodes that come and go" {
+	many "$FILE" 150 a v1
+	# Nodes 1 to 70 go away, 151 to 220 come, and all have another version.
+	many "$FILE.2" 220 a v2
+	jq 'reduce range(1; 71) as $i (.; .["nodes/n\($i)/big"] = null)' "$FILE.2" >"$FILE.3" && mv "$FILE.3" "$FILE.2"
+	may_see() {
+		case $2 in
+		v1) [ "$1" -le 150 ] ;;
+		v2) [ "$1" -gt 70 ] ;;
+		*) return 1 ;;
+		esac
+	}
+	cut_off may_see
+}
+
+@test "where the version stays, nodes that come are there before others go" {
+	many "$FILE" 150 a v1
+	many "$FILE.2" 220 a v1
+	jq 'reduce range(1; 71) as $i (.; .["nodes/n\($i)/big"] = null)' "$FILE.2" >"$FILE.3" && mv "$FILE.3" "$FILE.2"
+	# Whenever it is looked at, there are as many as before.
+	may_see() {
+		[ "$2" = v1 ] && [ "$(wc -l <"$BATS_TEST_TMPDIR/seen")" -ge 150 ]
+	}
+	cut_off may_see
 }
 
 # --- big removals
