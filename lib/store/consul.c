@@ -216,7 +216,7 @@ consul_absent(struct store *base, const char *key, struct err *e)
 	/* An unknown token is refused, too, and no policy helps that. */
 	if (resp.status == 403 && strstr(e->msg, "Permission denied") != NULL)
 		return err_set(e, ERR_PERM,
-		    "consul at %s: the token may not read %s: Permission denied; its policy lacks "
+		    "consul at %s: read %s: Permission denied; the token's policy lacks "
 		    "key \"%s\" { policy = \"read\" }",
 		    s->env.base, key, key);
 	return -1;

@@ -65,7 +65,7 @@ denied() {
 	shift 2
 	before=$(store_dump)
 	run -77 --separate-stderr "$@"
-	[[ $stderr == *"may not $permission $key: Permission denied; its policy lacks key \"$key\" { policy = \"$permission\" }"* ]] ||
+	[[ $stderr == *"$permission $key: Permission denied; "*" policy lacks key \"$key\" { policy = \"$permission\" }"* ]] ||
 		fail "not that $permission of $key is missing, but: $stderr"
 	[ "$(store_dump)" = "$before" ]
 }
