@@ -9,15 +9,22 @@
 
 /* ---- apply ---- */
 
-static int
-has_app(const struct bundle *b, const char *app)
+/* The apps that the files name, sorted. */
+static void
+list_apps(const struct bundle *b, struct strv *apps)
 {
 	struct change_key k;
 
 	for (size_t i = 0; i < b->n; i++)
-		if (change_parse_key(b->v[i].key, &k) == 0 && strcmp(k.app, app) == 0)
-			return 1;
-	return 0;
+		if (change_parse_key(b->v[i].key, &k) == 0)
+			strv_add(apps, xstrdup(k.app));
+	strv_sort(apps);
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(a, *(const char *const *)b);
 }
 
 /* The keys in the store of apps that the files name, which the files do not have. */
@@ -26,13 +33,16 @@ list_pruned(struct intent_run *run, const struct bundle *b, struct strv *keys, s
 {
 	static const char *const trees[] = { "clusters/", "nodes/", "owners/" };
 	AUTO_ITEMS struct store_items items = { 0 };
+	AUTO_STRV struct strv apps = { 0 };
 
+	list_apps(b, &apps);
 	if (store_read(run->store, trees, MEM_COUNT(trees), &items, e) < 0)
 		return -1;
 	for (size_t i = 0; i < items.n; i++) {
 		struct change_key k;
 
-		if (change_parse_key(items.v[i].key, &k) == 0 && has_app(b, k.app) &&
+		if (change_parse_key(items.v[i].key, &k) == 0 &&
+		    bsearch(k.app, apps.items, apps.n, sizeof *apps.items, compare_names) != NULL &&
 		    bundle_find(b, items.v[i].key) == NULL)
 			strv_add(keys, xstrdup(items.v[i].key));
 	}

@@ -270,11 +270,13 @@ count_nodes(const struct store_items *items, const char *app, const char *cluste
 
 	for (size_t i = 0; i < items->n; i++) {
 		struct change_key k;
+		const char *slash = strrchr(items->v[i].key, '/');
 		struct err ignored = ERR_INIT;
 		json_auto_t *doc = NULL;
 
-		if (change_parse_key(items->v[i].key, &k) < 0 || k.kind != CHANGE_NODE ||
-		    strcmp(k.app, app) != 0)
+		if (slash == NULL || strcmp(slash + 1, app) != 0)
+			continue;
+		if (change_parse_key(items->v[i].key, &k) < 0 || k.kind != CHANGE_NODE)
 			continue;
 		doc = intent_parse_item(&items->v[i], &ignored);
 		n += (size_t)(strcmp(cluster_of(doc), cluster) == 0);

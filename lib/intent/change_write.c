@@ -38,9 +38,19 @@ struct item {
 	size_t bytes, elided, record; /* encoded, also without new values; of the record, bare */
 };
 
+/* What happens to a cluster of an app. */
+enum { GAINS = 1, LOSES = 2, DOCUMENTS = 4 };
+
+struct fate {
+	char *target;
+	int what;
+};
+
 struct items {
 	struct item *v;
 	size_t n;
+	struct fate *fates; /* that were looked at so far */
+	size_t nfates;
 };
 
 /* Items that fit one transaction. */
@@ -67,8 +77,6 @@ is_changed(const struct change_doc *d)
 }
 
 /* Does this cluster of the app gain (or lose) nodes by moves, or change its documents? */
-enum { GAINS = 1, LOSES = 2, DOCUMENTS = 4 };
-
 static int
 look_at(const struct change *c, const char *app, const char *cluster)
 {
@@ -93,8 +101,24 @@ look_at(const struct change *c, const char *app, const char *cluster)
 	return what;
 }
 
+static int
+fate_of(struct items *items, const struct change *c, const char *app, const char *cluster)
+{
+	AUTO_FREE char *target = xasprintf("%s/%s", app, cluster);
+	int what;
+
+	for (size_t i = items->nfates; i > 0; i--)
+		if (strcmp(items->fates[i - 1].target, target) == 0)
+			return items->fates[i - 1].what;
+	what = look_at(c, app, cluster);
+	items->fates = xreallocarray(items->fates, items->nfates + 1, sizeof *items->fates);
+	items->fates[items->nfates++] = (struct fate){ mem_take(&target), what };
+	return what;
+}
+
 static enum phase
-phase_of(const struct change *c, const struct change_doc *d, const char *target)
+phase_of(struct items *items, const struct change *c, const struct change_doc *d,
+    const char *target)
 {
 	const char *cluster = d->k.kind == CHANGE_NODE ? cluster_of(d->before) : d->k.cluster;
 	int what;
@@ -103,7 +127,7 @@ phase_of(const struct change *c, const struct change_doc *d, const char *target)
 		return PHASE_ASSIGN;
 	if (d->k.kind == CHANGE_OWNERS)
 		cluster = strchr(target, '/') + 1;
-	what = look_at(c, d->k.app, cluster ? cluster : "");
+	what = fate_of(items, c, d->k.app, cluster ? cluster : "");
 	if (d->k.kind == CHANGE_NODE)
 		return what & DOCUMENTS ? PHASE_UNASSIGN : PHASE_LEFT;
 	if (d->after == NULL)
@@ -160,9 +184,10 @@ weigh(struct item *it)
 }
 
 static int
-make_item(struct store *s, const struct change *c, const struct change_doc *d, const char *home,
-    struct item *it, struct err *e)
+make_item(struct items *items, struct store *s, const struct change *c, const struct change_doc *d,
+    const char *home, struct err *e)
 {
+	struct item *it = &items->v[items->n++];
 	const char *from = cluster_of(d->before), *to = cluster_of(d->after);
 
 	*it = (struct item){ .d = d };
@@ -177,7 +202,7 @@ make_item(struct store *s, const struct change *c, const struct change_doc *d, c
 	}
 	if (it->target[0] == NULL)
 		return -1;
-	it->phase = phase_of(c, d, it->target[0]);
+	it->phase = phase_of(items, c, d, it->target[0]);
 	it->group = d->k.kind == CHANGE_NODE ? NULL : it->target[0];
 	weigh(it);
 	return 0;
@@ -478,12 +503,12 @@ write_items(struct store *s, const struct items *items, const struct change_note
 int
 change_write(struct store *s, const struct change *c, const struct change_note *note, struct err *e)
 {
-	struct items items = { xcalloc(c->n, sizeof *items.v), 0 };
+	struct items items = { .v = xcalloc(c->n, sizeof *items.v) };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < c->n; i++)
 		if (is_changed(&c->v[i]))
-			r = make_item(s, c, &c->v[i], note->home, &items.v[items.n++], e);
+			r = make_item(&items, s, c, &c->v[i], note->home, e);
 	if (r == 0 && items.n > 0) {
 		qsort(items.v, items.n, sizeof *items.v, compare_items);
 		r = write_items(s, &items, note, e);
@@ -492,6 +517,9 @@ change_write(struct store *s, const struct change *c, const struct change_note *
 		free(items.v[i].target[0]);
 		free(items.v[i].target[1]);
 	}
+	for (size_t i = 0; i < items.nfates; i++)
+		free(items.fates[i].target);
+	free(items.fates);
 	free(items.v);
 	return r;
 }
