@@ -469,3 +469,23 @@ refused_but() {
 	}
 	in_both body
 }
+
+@test "watch goes on when the store does not answer for a while, and says so once" {
+	set_slug
+	liar_start
+	spawn watch "$PP" intent watch slug/demo
+	wait_until 10 grep -q txn "$LIAR_LOG"
+	lie . status 500 'No cluster leader'
+	wait_until 15 grep -q 'No cluster leader.*; watching on' "$BATS_TEST_TMPDIR/watch.log"
+	sleep 3
+	truth
+	CONSUL_HTTP_ADDR=$HELPER_CONSUL_ADDR pp intent set slug/demo min_nodes=7 >/dev/null
+	wait_until 15 grep -q 'min_nodes: 2 -> 7' "$BATS_TEST_TMPDIR/watch.log"
+	[ "$(grep -c 'watching on' "$BATS_TEST_TMPDIR/watch.log")" = 1 ]
+	# What is forbidden from now on is no outage.
+	lie . status 403 'Permission denied'
+	wait_until 15 is_gone "$SPAWNED"
+	code=0
+	wait "$SPAWNED" || code=$?
+	[ "$code" = 77 ]
+}
