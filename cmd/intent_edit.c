@@ -38,11 +38,17 @@ make_draft(const struct target *t, const char *text, struct draft *d, struct err
 static void
 drop_draft(struct draft *d)
 {
-	if (d->path != NULL && !d->kept)
-		(void)unlink(d->path);
-	/* Editors leave things beside it; then the directory stays, and whoever looks finds them. */
-	if (d->dir != NULL && !d->kept)
-		(void)rmdir(d->dir);
+	struct err ignored = ERR_INIT;
+	char *slash = d->dir != NULL ? strrchr(d->dir, '/') : NULL;
+
+	/* With what the editor left beside it: there may be secrets in that. */
+	if (d->path != NULL && !d->kept) {
+		AUTO_FREE char *parent = xmemdup(d->dir, (size_t)(slash - d->dir) + 1);
+		AUTO_CLOSE int dir = dir_open(parent, &ignored);
+
+		if (dir >= 0)
+			(void)tree_remove(dir, slash + 1, &ignored);
+	}
 	free(d->path);
 	free(d->dir);
 }

@@ -491,7 +491,7 @@ draft() {
 @test "edit changes the documents by way of an editor, and leaves no draft behind" {
 	body() {
 		set_slug
-		editor 'cp "$1" '"$BATS_TEST_TMPDIR"'/seen; stat -c %a "$1" >'"$BATS_TEST_TMPDIR"'/mode; sed -i "s/1212/80/; s/xavier/don/" "$1"'
+		editor 'cp "$1" '"$BATS_TEST_TMPDIR"'/seen; stat -c %a "$1" >'"$BATS_TEST_TMPDIR"'/mode; cp "$1" "$1~"; sed -i "s/1212/80/; s/xavier/don/" "$1"'
 		run -0 pp intent edit slug/demo -m "by hand"
 		[ "$output" = "ports: 1212 -> 80
 users: xavier -> don" ]
