@@ -298,6 +298,21 @@ errors_of() {
 	EOT
 }
 
+@test "the units that pp-converge(1) enables are in cron/, and systemd understands them" {
+	units=$(grep -h -o 'systemctl enable --now [^ ]*' "$TOP/man/pp-converge.1" "$TOP"/cron/*.timer | awk '{ print $4 }' | sort -u)
+	[ "$(echo "$units" | wc -l)" -ge 3 ]
+	for unit in $units; do
+		[ -f "$TOP/cron/$(sed 's/@[a-z]*/@/' <<<"$unit")" ] || fail "$unit is not in cron/"
+	done
+	command -v systemd-analyze || skip "no systemd here"
+	for kind in service timer; do
+		sed "s|/usr/local/bin/pp|$PP|" "$TOP/cron/pp-verify-installs.$kind" >"$BATS_TEST_TMPDIR/pp-verify-installs.$kind"
+	done
+	run -0 systemd-analyze verify --man=no "$BATS_TEST_TMPDIR/pp-verify-installs.service" \
+		"$BATS_TEST_TMPDIR/pp-verify-installs.timer"
+	[ "$output" = "" ]
+}
+
 @test "manual pages are clean for mandoc" {
 	command -v mandoc >/dev/null || skip "no mandoc: sh scripts/deps.sh lint installs it"
 	make -C "$TOP" --no-print-directory lint-man
