@@ -25,7 +25,7 @@ page_of() {
 
 # Print the options, with their dashes, that `pp ARG... --help` prints.
 options_of() {
-	pp "$@" --help | grep '^ *-' | grep -o -e '^ *-[a-z],' -e '--[a-z-]*' | tr -d ' ,' | sort -u
+	pp "$@" --help | grep '^ *-' | grep -o -e '^ *-[a-z],' -e '--[a-z0-9-]*' | tr -d ' ,' | sort -u
 }
 
 # Does the page $1 list the option $2? In mdoc, --store is "Fl -store".
@@ -79,10 +79,13 @@ names_of_agents() {
 }
 
 @test "every option of pp-unpack is in its manual page" {
-	options=$("$PP_UNPACK" --help | grep -o -e '--[a-z0-9-]*')
-	[ "$(echo "$options" | wc -l)" -ge 4 ]
+	options=$("$PP_UNPACK" --help | grep -o -e '--[a-z0-9-]*' | sort -u)
+	[ "$(echo "$options" | wc -l)" -ge 17 ]
 	for option in $options; do
 		describes_option "$TOP/man/pp-unpack.8" "$option" || fail "$option is not described"
+		# It is a way to call it, too.
+		[ "$option" = --help ] || sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESC/p' "$TOP/man/pp-unpack.8" |
+			grep -q -E -e "Fl ${option#-}( |\$)" || fail "$option is not in the synopsis"
 	done
 }
 
@@ -166,9 +169,7 @@ conf_example() {
 	run --separate-stderr pp status --format=json --config-dir="$BATS_TEST_TMPDIR" --path="$BATS_TEST_TMPDIR" \
 		--runit="$BATS_TEST_TMPDIR/none" --runit-stage="$BATS_TEST_TMPDIR/none"
 	[ "$(jq -r '.apps[0].active' <<<"$output")" = def456 ]
-	[[ $(jq -r ".apps[0].agents.preparer.state" <<<"$output") =~ ^(pending|failed)$ ]]
-	[ "$(jq -r '.apps[0].agents.sudoers.state' <<<"$output")" = pending ]
-	[[ $(jq -r ".apps[0].agents.preparer.state" <<<"$output") =~ ^(pending|failed)$ ]]
+	[[ $(jq -r '.apps[0].agents.preparer.state' <<<"$output") =~ ^(pending|failed)$ ]]
 	[ "$(jq -r '.apps[0].agents.sudoers.state' <<<"$output")" = pending ]
 	[ "$stderr" = "" ]
 }
@@ -196,7 +197,8 @@ conf_example() {
 		# What is no command has no exit status.
 		[ "${page##*/}" = pp-store.7 ] || grep -q '^\.Sh EXIT STATUS$' "$page" || fail "${page##*/}: no EXIT STATUS"
 	done
-	for page in pp.1 pp-converge.1 pp-intent.1 pp-status.1 pp-disable.1 pp-unpack.8 pp.conf.5 pp-store.7; do
+	for page in pp.1 pp-converge.1 pp-intent.1 pp-status.1 pp-disable.1 pp-unpack.8 pp.conf.5 pp-store.7 \
+		pp-repository.7; do
 		for section in FILES DIAGNOSTICS; do
 			grep -q "^\.Sh $section\$" "$TOP/man/$page" || fail "$page has no $section"
 		done
@@ -225,6 +227,94 @@ conf_example() {
 		cat "$TOP"/cmd/*.c "$TOP"/lib/*/*.c | perl -0pe 's/"\s*\n\s*"//g' | grep -q -F "$words" ||
 			fail "not in the program: $words"
 	done
+}
+
+# Print "file: words" for each error that the C files $@ make: of its text the longest piece that is the
+# same whatever it is about.
+errors_of() {
+	perl -0777 -ne '
+		s/"\s*PRI\w+\s*"/d/g;
+		s/"\s*\n\s*"//g;
+		while (/err_set\([^;]*?"((?:[^"\\]|\\.)*)"/g) {
+			my $text = $1;
+			$text =~ s/\\"/"/g;
+			my ($words) = sort { length $b <=> length $a }
+				map { s/\x01/%/g; s/^[ ,:;]+|[ ,:;]+$//g; $_ }
+				split /%[-0-9.*]*(?:ll|[zjlh])?[a-zA-Z]/, $text =~ s/%%/\x01/gr;
+			print "$ARGV: $words\n" if length $words >= 6;
+		}' "$@"
+}
+
+@test "every error about an artifact, a repository, a key or an install is in a manual page" {
+	sed 's/\\(dq/"/g; s/\\&//g' "$TOP"/man/pp-converge.1 "$TOP"/man/pp-repository.7 "$TOP"/man/pp-trust.7 \
+		"$TOP"/man/pp-unpack.8 >"$BATS_TEST_TMPDIR/pages"
+	cd "$TOP"
+	errors_of lib/agent/preparer*.c lib/agent/jobs.c lib/artifact/*.c lib/net/http.c cmd/pp-unpack.c >"$BATS_TEST_TMPDIR/errors"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/errors")" -ge 100 ]
+	while IFS= read -r line; do
+		words=${line#*: }
+		case $words in
+		# One that nobody sees: it makes the download begin anew.
+		'has changed') continue ;;
+		# One that cannot come up as long as a process fetches one artifact.
+		'could not be reached a moment ago, and was not asked') continue ;;
+		# Of http(s) requests of the store, which say more.
+		'the answer is larger than') continue ;;
+		esac
+		grep -q -F -e "$words" "$BATS_TEST_TMPDIR/pages" || fail "in no page: $line"
+	done <"$BATS_TEST_TMPDIR/errors"
+}
+
+@test "the defaults and limits that the manual pages tell are those of the code" {
+	while read -r file page words; do
+		define=${words%% = *} said=${words#* = }
+		grep -q -F -e "$define" "$TOP/$file" || fail "$file has no: $define"
+		tr '\n' ' ' <"$TOP/man/$page" | grep -q -F -e "$said" || fail "$page does not say: $said"
+	done <<-'EOT'
+		lib/agent/preparer.c pp-converge.1 KEEP_DEFAULT 3 = no longer intended: 3, unless set
+		lib/artifact/room.h pp-converge.1 ROOM_RESERVE_PERCENT 5 = 5%, unless set
+		lib/agent/jobs.h pp-converge.1 JOBS_DEFAULT_MAX 4 = but at most 4, unless set
+		lib/agent/jobs.c pp-converge.1 JOBS_MAX 64 = 64 at the most
+		lib/agent/preparer_install.c pp-repository.7 ARTIFACT_MAX (UINT64_C(64) << 30) = An artifact may have 64 GiB
+		lib/artifact/fetch.h pp-repository.7 FETCH_BESIDE_MAX ((size_t)64 * 1024) = what lies beside it 64 KiB
+		lib/artifact/fetch.c pp-repository.7 BESIDE_MS (INT64_C(120) * 1000) = and two minutes
+		lib/artifact/fetch.c pp-repository.7 WHOLE_MS (INT64_C(3600) * 1000) = An artifact takes an hour at most
+		lib/artifact/fetch_url.c pp-repository.7 ATTEMPTS 4 = up to three times more
+		lib/artifact/fetch_url.c pp-repository.7 PATIENCE_S 60 = more than a minute
+		lib/artifact/fetch_url.c pp-repository.7 MIN_RATE 1024 = below 1024 bytes a second for 30 seconds
+		lib/net/http.c pp-repository.7 STALL_SECONDS 30 = below 1024 bytes a second for 30 seconds
+		lib/net/http.c pp-repository.7 CONNECT_TIMEOUT_MS 5000 = within 5 seconds
+		lib/net/http.c pp-repository.7 REDIRECTS_MAX 5 = At most five redirects
+		lib/net/http.c pp-repository.7 HEADERS_BYTES_MAX ((size_t)256 * 1024) = may have 256 KiB
+		lib/net/http.h pp-repository.7 HTTP_WORDS_MAX 16384 = 16 KiB are read
+		lib/artifact/unpack_sign.h pp-trust.7 UNPACK_SIGN_LEGACY_MAX (1 << 30) = of up to 1 GiB
+		lib/artifact/trust.h pp-trust.7 TRUST_KEYS_DIR "/etc/pp/trusted.d" = /etc/pp/trusted.d/*.pub
+		lib/artifact/unpack_limits.h pp-unpack.8 UNPACK_MAX_SIZE (UINT64_C(64) << 30) = 64 GiB unless given
+		lib/artifact/unpack_limits.h pp-unpack.8 UNPACK_MAX_FILES UINT64_C(1000000) = 1,000,000 unless given
+		lib/artifact/unpack_limits.h pp-unpack.8 UNPACK_MAX_RATIO UINT64_C(200) = 200 unless given
+		lib/artifact/unpack_limits.h pp-unpack.8 UNPACK_RATIO_FREE_BYTES (UINT64_C(64) << 20) = The first 64 MiB
+		lib/artifact/unpack_codec.h pp-unpack.8 UNPACK_CODEC_WINDOW_BYTES (16 << 20) = more than 16 MiB in memory
+		lib/artifact/unpack_minisign.h pp-unpack.8 UNPACK_MINISIGN_SIG_MAX 16384 = of at most 16 KiB
+		lib/artifact/unpack_check.h pp-unpack.8 UNPACK_CHECK_SHOWN 20 = the first twenty of them
+		cmd/pp-unpack.c pp-unpack.8 OPEN_FILES 2112 = 2112 open files
+		cmd/pp-unpack.c pp-unpack.8 MEMORY_BYTES (UINT64_C(64) << 20) = 64 MiB of data
+		cmd/pp-unpack.c pp-unpack.8 FILE_BYTES_MIN (UINT64_C(4) << 30) = or 4 GiB, whichever is more
+	EOT
+}
+
+@test "the units that pp-converge(1) enables are in cron/, and systemd understands them" {
+	units=$(grep -h -o 'systemctl enable --now [^ ]*' "$TOP/man/pp-converge.1" "$TOP"/cron/*.timer | awk '{ print $4 }' | sort -u)
+	[ "$(echo "$units" | wc -l)" -ge 3 ]
+	for unit in $units; do
+		[ -f "$TOP/cron/$(sed 's/@[a-z]*/@/' <<<"$unit")" ] || fail "$unit is not in cron/"
+	done
+	command -v systemd-analyze || skip "no systemd here"
+	for kind in service timer; do
+		sed "s|/usr/local/bin/pp|$PP|" "$TOP/cron/pp-verify-installs.$kind" >"$BATS_TEST_TMPDIR/pp-verify-installs.$kind"
+	done
+	run -0 systemd-analyze verify --man=no "$BATS_TEST_TMPDIR/pp-verify-installs.service" \
+		"$BATS_TEST_TMPDIR/pp-verify-installs.timer"
+	[ "$output" = "" ]
 }
 
 @test "manual pages are clean for mandoc" {
