@@ -13,6 +13,8 @@
 #include "lib/artifact/unpack_name.h"
 #include "lib/base/mem.h"
 
+#define WRITEBACK_BYTES (UINT64_C(8) << 20) /* of a file, that the disk is given at once */
+
 struct unpack_writer {
 	struct unpack_place place;
 	struct unpack_trail *trail;
@@ -21,6 +23,7 @@ struct unpack_writer {
 	char file_path[UNPACK_PATH_ROOM];
 	struct unpack_meta file_meta;
 	uint64_t file_end;            /* up to where it was written */
+	uint64_t sent;                /* up to where the disk was told to begin */
 	struct unpack_digest *digest; /* of what was; NULL without a list */
 };
 
@@ -176,8 +179,22 @@ unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack
 	if (w->file < 0)
 		return unpack_trail_not_made(dir, name, "file", path, e);
 	memcpy(w->file_path, path, strlen(path) + 1);
-	w->file_end = 0;
+	w->file_end = w->sent = 0;
 	return 0;
+}
+
+/*
+ * Let the disk begin with what is there of a large file: at the end all of it has to be on it, and to
+ * wait for that alone would take as long again. No promise is made here, so no error is looked for.
+ */
+static void
+start_writeback(struct unpack_writer *w)
+{
+	if (w->file_end - w->sent < WRITEBACK_BYTES)
+		return;
+	(void)sync_file_range(w->file, (off_t)w->sent, (off_t)(w->file_end - w->sent),
+	    SYNC_FILE_RANGE_WRITE);
+	w->sent = w->file_end;
 }
 
 int
@@ -204,6 +221,7 @@ unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t 
 		offset += (uint64_t)done;
 	}
 	w->file_end = offset;
+	start_writeback(w);
 	return 0;
 }
 
