@@ -1,0 +1,80 @@
+#!/usr/bin/env bats
+# pp converge preparer against those who mean it ill, or are only unlucky: other users of the node, the
+# app's own user, artifacts made to be in the way, and runs that die.
+
+load helper
+load node
+
+setup() {
+	helper_setup
+	store_dir
+	INSTALLS=$BASEDIR/installs
+}
+
+preparer() {
+	pp converge preparer --repo="$REPO_URL" "$@"
+}
+
+intend() {
+	intent_slug "$@" >/dev/null 2>&1
+}
+
+versions() {
+	pp intent unset slug/demo versions >/dev/null
+	pp intent set slug/demo versions="$1" >/dev/null
+}
+
+# A version whose only directories are a/a/a..., $2 levels deep.
+repo_add_deep() {
+	mkdir -p "$REPO/slug"
+	perl -e '
+		sub header {
+			my ($name, $type, $size) = @_;
+			my $h = pack("a100a8a8a8a12a12a8a1a100a6a2a32a32a8a8a155x12", $name, "0000755", "0000000",
+			    "0000000", sprintf("%011o", $size), "00000000000", " " x 8, $type, "", "ustar", "00",
+			    "", "", "", "", "");
+			substr($h, 148, 8) = sprintf("%06o\0 ", unpack("%32C*", $h));
+			print $h;
+		}
+		my $record = "path=" . join("/", ("a") x $ARGV[0]) . "\n";
+		my $n = length($record) + 2;
+		$n++ while length("$n $record") > $n;
+		$record = "$n $record";
+		header("pax", "x", length($record));
+		print $record, "\0" x (-length($record) % 512);
+		header("deep", "5", 0);
+		print "\0" x 1024' "$2" | gzip >"$REPO/slug/slug_$1.tar.gz"
+}
+
+# --- other users of the node
+
+@test "pp-unpack dies with the run that started it, also as another group" {
+	need_root
+	local parent child='' children i
+
+	mkdir -p "$REPO/slug" "$BATS_TEST_TMPDIR/big"
+	head -c 1073741824 /dev/zero >"$BATS_TEST_TMPDIR/big/zeros"
+	tar -C "$BATS_TEST_TMPDIR/big" -cf "$REPO/slug/slug_big.tar" .
+	rm -r "$BATS_TEST_TMPDIR/big"
+	intend big:prep
+	pp intent set slug/demo runas=daemon >/dev/null
+	spawn run "$PP" converge preparer --repo="$REPO_URL"
+	parent=$SPAWNED
+	# In the sandbox, so as the group of the app's user.
+	for ((i = 0; i < 1000 && ${#child} == 0; i++)); do
+		mapfile -t children < <(descendants "$parent")
+		for child in "${children[@]}" ''; do
+			grep -q '^Gid:.1.1.1' "/proc/${child:-none}/status" 2>/dev/null && break
+		done
+		sleep 0.01
+	done
+	[ -n "$child" ]
+	kill -KILL "$parent"
+	wait_until 5 is_gone "$parent"
+	sleep 0.2
+	is_gone "$child"
+	rm "$REPO/slug/slug_big.tar"
+}
+
+# --- status
+
