@@ -233,10 +233,14 @@ installs_linked(int dir, const char *app, const char *version, struct err *e)
 	if (base < 0)
 		return err_sys(e, "open basedir");
 	for (size_t i = 0; i < MEM_COUNT(links); i++) {
-		AUTO_FREE char *now = link_read(base, links[i], e);
+		/* Not into *e: what is in there from before, and forgiven, says nothing of this one. */
+		struct err why = ERR_INIT;
+		AUTO_FREE char *now = link_read(base, links[i], &why);
 
-		if (now == NULL && e->class != ERR_NONE)
+		if (now == NULL && why.class != ERR_NONE) {
+			*e = why;
 			return -1;
+		}
 		if (now != NULL && strcmp(now, target) == 0)
 			return 1;
 	}

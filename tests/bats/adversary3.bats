@@ -48,6 +48,19 @@ repo_add_deep() {
 
 # --- other users of the node
 
+@test "an install without a list is mended also where there are others that nobody intends" {
+	repo_add slug abc123
+	repo_add slug def456
+	intend abc123:prep
+	preparer 2>/dev/null
+	versions def456:prep
+	preparer 2>/dev/null
+	rm "$INSTALLS/.slug_def456.list"
+	run -0 --separate-stderr preparer --verify-installs
+	[ -f "$INSTALLS/.slug_def456.list" ]
+	[ -d "$INSTALLS/slug_abc123" ]
+}
+
 @test "pp-unpack dies with the run that started it, also as another group" {
 	need_root
 	local parent child='' children i
