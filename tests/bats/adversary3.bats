@@ -48,6 +48,45 @@ repo_add_deep() {
 
 # --- other users of the node
 
+@test "a user who keeps installs locked holds up nothing" {
+	repo_add slug def456
+	intend def456:active
+	mkdir -p "$INSTALLS"
+	# Nothing but the right to read a directory is needed for that.
+	exec 9<"$INSTALLS"
+	flock 9
+	run -0 --separate-stderr timeout 60 "$PP" converge preparer --repo="$REPO_URL"
+	exec 9<&-
+	[ -x "$INSTALLS/slug_def456/bin/launch" ]
+}
+
+# --- the app's user
+
+@test "a FIFO or a symlink in the place of a list is not waited for nor followed, and mended" {
+	repo_add slug abc123
+	intend abc123:prep
+	preparer 2>/dev/null
+	rm "$INSTALLS/.slug_abc123.list"
+	mkfifo "$INSTALLS/.slug_abc123.list"
+	run -0 --separate-stderr timeout 60 "$PP" converge preparer --repo="$REPO_URL" --verify-installs
+	[ -f "$INSTALLS/.slug_abc123.list" ]
+	rm "$INSTALLS/.slug_abc123.list"
+	echo "not to be read" >"$BATS_TEST_TMPDIR/secret"
+	ln -s "$BATS_TEST_TMPDIR/secret" "$INSTALLS/.slug_abc123.list"
+	run -0 --separate-stderr preparer --verify-installs
+	[ ! -L "$INSTALLS/.slug_abc123.list" ]
+	[ "$(cat "$BATS_TEST_TMPDIR/secret")" = "not to be read" ]
+	# As the one to share files with.
+	rm "$INSTALLS/.slug_abc123.list"
+	mkfifo "$INSTALLS/.slug_abc123.list"
+	repo_add slug def456
+	versions abc123:prep,def456:prep
+	run -0 --separate-stderr timeout 60 "$PP" converge preparer --repo="$REPO_URL"
+	[ -d "$INSTALLS/slug_def456" ]
+}
+
+# --- what is there already
+
 @test "an install without a list is mended also where there are others that nobody intends" {
 	repo_add slug abc123
 	repo_add slug def456
