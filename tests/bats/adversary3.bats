@@ -100,6 +100,42 @@ repo_add_deep() {
 	[ -d "$INSTALLS/slug_abc123" ]
 }
 
+@test "an install as deep as can be is pruned like any other" {
+	repo_add_deep v1 2000
+	intend v1:prep
+	run -0 --separate-stderr preparer
+	[ "$(find "$INSTALLS/slug_v1" -mindepth 1 | wc -l)" -eq 2000 ]
+	repo_add slug v2
+	versions v2:prep
+	(
+		# Fewer descriptors than levels.
+		ulimit -n 256
+		preparer --keep=0
+	)
+	[ "$(ls -A "$INSTALLS")" = "$(printf '%s\n' .slug_v2.list slug_v2)" ]
+}
+
+@test "a deep install is pruned by a user who is not root, though it has directories without write permission" {
+	need_root
+	need setpriv
+	repo_add_deep v1 300
+	repo_add slug v2
+	intend v1:prep
+	chmod 0755 "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/.." "$BATS_TEST_TMPDIR/../.." 2>/dev/null || :
+	mkdir "$BASEDIR" "$PP_STATE_DIR.nobody"
+	chown 65534 "$BASEDIR" "$PP_STATE_DIR.nobody"
+	export PP_STATE_DIR=$PP_STATE_DIR.nobody
+	setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$REPO/slug/slug_v1.tar.gz" ||
+		skip "the temporary directory cannot be entered by others"
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$PP" converge preparer --repo="$REPO_URL"
+	find "$INSTALLS/slug_v1" -type d -exec chmod a-w {} +
+	versions v2:prep
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$PP" converge preparer --repo="$REPO_URL" --keep=0
+	[ "$(ls -A "$INSTALLS")" = "$(printf '%s\n' .slug_v2.list slug_v2)" ]
+}
+
+# --- runs that die
+
 @test "pp-unpack dies with the run that started it, also as another group" {
 	need_root
 	local parent child='' children i
