@@ -166,3 +166,14 @@ repo_add_deep() {
 
 # --- status
 
+@test "pp status does not read all that is installed because pp.conf says verify-installs" {
+	repo_add slug abc123
+	intend abc123:prep
+	preparer 2>/dev/null
+	echo tampered >>"$INSTALLS/slug_abc123/bin/launch"
+	printf '[preparer]\nverify-installs = yes\n' >"$PP_CONF"
+	run -0 --separate-stderr pp status
+	[[ $output != *"not what was unpacked"* ]]
+	run -0 --separate-stderr pp status --verify-installs
+	[[ $output == *"not what was unpacked"* ]]
+}
