@@ -400,7 +400,12 @@ take_place(const struct install *in, const char *from, const char *to, struct er
 	if (errno == EEXIST)
 		return err_set(e, ERR_BUSY, "%s/%s appeared meanwhile; it stays as it is", in->path,
 		    to);
-	if (errno != EINVAL || in->mend)
+	if (errno == EINVAL && in->mend)
+		return err_set(e, ERR_FAIL,
+		    "%s: this file system cannot let %s and a fresh one change places; remove it, and "
+		    "the next run installs it",
+		    in->path, to);
+	if (errno != EINVAL)
 		return err_sys(e, "rename %s/%s to %s", in->path, from, to);
 	/* A file system that cannot refuse: a directory replaces only an empty one. */
 	if (renameat(in->dir, from, in->dir, to) < 0)

@@ -247,6 +247,18 @@ installs_linked(int dir, const char *app, const char *version, struct err *e)
 	return 0;
 }
 
+/* To a name that is not taken. */
+static int
+rename_aside(int dir, const char *from, const char *to, struct err *e)
+{
+	if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	/* A file system that cannot refuse: a directory replaces only an empty one. */
+	if (errno == EINVAL && renameat(dir, from, dir, to) == 0)
+		return 0;
+	return err_sys(e, "rename %s to %s", from, to);
+}
+
 int
 installs_prune(int dir, const char *app, const char *version, struct err *e)
 {
@@ -259,15 +271,12 @@ installs_prune(int dir, const char *app, const char *version, struct err *e)
 	if (held < 0)
 		return held == -1 ? -1 : 0;
 	log_change("Removing %s: no longer intended", name);
-	if (renameat2(dir, name, dir, staging, RENAME_NOREPLACE) < 0)
-		return err_sys(e, "rename %s to %s", name, staging);
+	if (rename_aside(dir, name, staging, e) < 0)
+		return -1;
 	/* setlive may have flipped to it a moment ago. */
 	linked = installs_linked(dir, app, version, e);
-	if (linked != 0) {
-		if (renameat2(dir, staging, dir, name, RENAME_NOREPLACE) < 0)
-			return err_sys(e, "rename %s back to %s", staging, name);
-		return linked < 0 ? -1 : 0;
-	}
+	if (linked != 0)
+		return rename_aside(dir, staging, name, e) < 0 || linked < 0 ? -1 : 0;
 	if (fsync(dir) < 0)
 		return err_sys(e, "fsync the directory of %s", name);
 	if (file_remove(dir, list, e) < 0)

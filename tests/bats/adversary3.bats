@@ -177,3 +177,22 @@ repo_add_deep() {
 	run -0 --separate-stderr pp status --verify-installs
 	[[ $output == *"not what was unpacked"* ]]
 }
+
+# --- file systems that cannot do all
+
+@test "where no rename can be told to replace nothing, installs still appear and are pruned" {
+	need strace
+	local no="--inject=renameat2:error=EINVAL"
+
+	repo_add slug v1
+	repo_add slug v2
+	intend v1:prep
+	traced -f "$no" "$PP" converge preparer --repo="$REPO_URL"
+	versions v2:prep
+	traced -f "$no" "$PP" converge preparer --repo="$REPO_URL" --keep=0
+	[ "$(ls -A "$INSTALLS")" = "$(printf '%s\n' .slug_v2.list slug_v2)" ]
+	rm "$INSTALLS/.slug_v2.list"
+	run -1 --separate-stderr traced -f "$no" "$PP" converge preparer --repo="$REPO_URL" --verify-installs
+	[[ $stderr == *"slug_v2 and a fresh one change places; remove it"* ]]
+	[ -x "$INSTALLS/slug_v2/bin/launch" ]
+}
