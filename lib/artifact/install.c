@@ -303,7 +303,7 @@ run_unpacker(const struct install *in, int staging, const struct install_source 
 static char *
 find_sibling(const struct install *in, struct err *e)
 {
-	AUTO_FREE char *current = NULL, *prefix = xasprintf("installs/%s_", in->app);
+	AUTO_FREE char *current = NULL;
 	AUTO_INSTALLS struct installs found = { 0 };
 	AUTO_CLOSE int base = openat(in->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char *newest = NULL;
@@ -318,8 +318,7 @@ find_sibling(const struct install *in, struct err *e)
 		if (entry->kind != INSTALLS_INSTALL || strcmp(entry->version, in->version) == 0 ||
 		    !installs_has(&found, INSTALLS_LIST, entry->version))
 			continue;
-		if (current != NULL && strncmp(current, prefix, strlen(prefix)) == 0 &&
-		    strcmp(current + strlen(prefix), entry->version) == 0) {
+		if (current != NULL && installs_points_at(current, entry->name)) {
 			free(newest);
 			return xstrdup(entry->version);
 		}

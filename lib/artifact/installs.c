@@ -224,10 +224,21 @@ installs_sweep(int dir, const char *name, struct err *e)
 }
 
 int
+installs_points_at(const char *target, const char *name)
+{
+	size_t end = strlen(target), n = strlen(name);
+
+	while (end > 0 && target[end - 1] == '/')
+		end--;
+	return end >= n && memcmp(target + end - n, name, n) == 0 &&
+	    (end == n || target[end - n - 1] == '/');
+}
+
+int
 installs_linked(int dir, const char *app, const char *version, struct err *e)
 {
 	static const char *const links[] = { "current", "last" };
-	AUTO_FREE char *target = xasprintf("installs/%s_%s", app, version);
+	AUTO_FREE char *name = xasprintf("%s_%s", app, version);
 	AUTO_CLOSE int base = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (base < 0)
@@ -241,7 +252,7 @@ installs_linked(int dir, const char *app, const char *version, struct err *e)
 			*e = why;
 			return -1;
 		}
-		if (now != NULL && strcmp(now, target) == 0)
+		if (now != NULL && installs_points_at(now, name))
 			return 1;
 	}
 	return 0;

@@ -134,6 +134,22 @@ repo_add_deep() {
 	[ "$(ls -A "$INSTALLS")" = "$(printf '%s\n' .slug_v2.list slug_v2)" ]
 }
 
+@test "what current points at by another spelling, as the prototype wrote it, is not pruned" {
+	local v
+
+	for v in v1 v2 v3; do repo_add slug "$v"; done
+	intend v1:prep,v2:prep
+	preparer 2>/dev/null
+	ln -s "$INSTALLS/slug_v1" "$BASEDIR/current"
+	ln -s ./installs/slug_v2/ "$BASEDIR/last"
+	versions v3:prep
+	run -0 --separate-stderr preparer --keep=0
+	[ -x "$BASEDIR/current/bin/launch" ]
+	[ -x "$BASEDIR/last/bin/launch" ]
+	run -0 --separate-stderr preparer --keep=0
+	expect_silence
+}
+
 # --- runs that die
 
 @test "pp-unpack dies with the run that started it, also as another group" {
