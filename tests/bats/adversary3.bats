@@ -212,3 +212,21 @@ repo_add_deep() {
 	[[ $stderr == *"slug_v2 and a fresh one change places; remove it"* ]]
 	[ -x "$INSTALLS/slug_v2/bin/launch" ]
 }
+
+# --- terminals
+
+@test "the progress line is as long as the terminal is wide, and a run with nothing to do writes none" {
+	need script
+	mkdir -p "$REPO/slug" "$BATS_TEST_TMPDIR/t"
+	head -c 2000000 /dev/urandom >"$BATS_TEST_TMPDIR/t/data"
+	repo_pack "$BATS_TEST_TMPDIR/t" slug def456
+	http_start "$REPO" - <<<'limit_rate 1m;'
+	intend def456:prep
+	TERM=xterm run -0 script -qec "stty cols 20; '$PP' converge preparer --verify=none --repo=$HTTP_URL" \
+		/dev/null </dev/null
+	mapfile -t lines < <(tr '\r' '\n' <<<"$output" | sed -n 's/^\x1b\[K\(slug def456.*\)/\1/p')
+	[ "${#lines[@]}" -gt 0 ]
+	[ "${#lines[0]}" -eq 19 ]
+	TERM=xterm run -0 script -qec "'$PP' converge preparer --verify=none --repo=$HTTP_URL" /dev/null </dev/null
+	[ -z "$output" ]
+}
