@@ -230,3 +230,22 @@ repo_add_deep() {
 	TERM=xterm run -0 script -qec "'$PP' converge preparer --verify=none --repo=$HTTP_URL" /dev/null </dev/null
 	[ -z "$output" ]
 }
+
+# --- the preparer and setlive
+
+@test "an install that is pruned while services stop does not become current" {
+	repo_add slug v1 stubborn
+	repo_add slug v2
+	intend v1:active,v2:prep
+	pp intent set slug/demo stop_timeout=3s >/dev/null
+	runit_start
+	preparer 2>/dev/null
+	pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>/dev/null
+	pp intent set slug/demo versions=v1:prep,v2:active >/dev/null
+	spawn live "$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
+	wait_until 10 grep -q Stopping "$BATS_TEST_TMPDIR/live.log"
+	rm -r "$INSTALLS/slug_v2"
+	wait_until 30 is_gone "$SPAWNED"
+	grep -q "which was there before the stop: No such file" "$BATS_TEST_TMPDIR/live.log"
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_v1 ]
+}
