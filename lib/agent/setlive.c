@@ -489,6 +489,9 @@ flip_links(const struct intent_app *app, const struct seen_live *seen, const cha
 	log_change("%s: Symlinking", app->name);
 	if (base < 0)
 		return -1;
+	/* Stopping may take minutes, in which the preparer follows a newer intent. */
+	if (faccessat(base, target, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, "%s/%s, which was there before the stop", app->basedir, target);
 	if (seen->current != NULL && strcmp(seen->current, target) != 0 &&
 	    link_flip(base, "last", seen->current, e) < 0)
 		return err_wrap(e, "%s", app->basedir);

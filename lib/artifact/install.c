@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/artifact/installs.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/fs/file.h"
 #include "lib/sys/run.h"
@@ -21,6 +22,8 @@
 #define UNPACK_TIMEOUT_MS (INT64_C(3600) * 1000)
 #define STAGING_TRIES 100
 #define NOTHING_SHARED "shared 0 files" /* how pp-unpack --share says that it was of no use */
+#define LOCK_MS 2000 /* it is held for as long as it takes to make a directory and read another */
+#define LOCK_POLL_MS 20
 
 /* pp-unpack lies beside pp, or where make install puts it. Owns: the caller frees. */
 static char *
@@ -130,17 +133,40 @@ unpacker_failed(int status, struct buf *output, struct err *e)
 
 /* ---- the claim ---- */
 
-/* Is another run at this version? The directory is locked, so none can start meanwhile. */
+/*
+ * Of two runs that begin at once, one is to have it; without the lock they would both give up. Anybody
+ * who may read the directory can keep it locked, so it is not waited for without end, and nothing else
+ * depends on it.
+ */
 static int
-check_free(const struct install *in, struct err *e)
+lock_briefly(const struct install *in, int fd, struct err *e)
+{
+	for (int64_t end = clock_now_ms() + clock_bound_ms(LOCK_MS);;) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_sys(e, "lock %s", in->path);
+		if (clock_now_ms() >= end)
+			break;
+		clock_sleep_ms(LOCK_POLL_MS);
+	}
+	log_note("%s is locked by somebody else; going on without", in->path);
+	return 0;
+}
+
+/* Is another run at this version? We have a directory for it now, so it would see us in turn. */
+static int
+check_alone(const struct install *in, const char *own, struct err *e)
 {
 	AUTO_INSTALLS struct installs found = { 0 };
 
 	if (installs_scan(in->dir, in->app, &found, e) < 0)
 		return err_wrap(e, "%s", in->path);
-	if (installs_held(&found, in->version))
-		return err_set(e, ERR_BUSY,
-		    "another run is preparing it; the next one looks again");
+	for (size_t i = 0; i < found.n; i++)
+		if (found.entries[i].held && strcmp(found.entries[i].version, in->version) == 0 &&
+		    strcmp(found.entries[i].name, own) != 0)
+			return err_set(e, ERR_BUSY,
+			    "another run is preparing it; the next one looks again");
 	return 0;
 }
 
@@ -154,9 +180,15 @@ make_staging(const struct install *in, struct install_stage *stage, struct err *
 		free(stage->name);
 		stage->name = installs_staging_name(in->app, in->version);
 		if (mkdirat(in->dir, stage->name, 0700) < 0) {
-			if (errno == EEXIST)
-				continue;
-			return err_sys(e, "make %s/%s", in->path, stage->name);
+			const int taken = errno == EEXIST;
+
+			err_sys(e, "make %s/%s", in->path, stage->name);
+			/* It is not ours to remove. */
+			free(stage->name);
+			stage->name = NULL;
+			if (!taken)
+				return -1;
+			continue;
 		}
 		stage->dir = installs_hold(in->dir, stage->name, e);
 		if (stage->dir == -1)
@@ -179,10 +211,14 @@ install_begin(const struct install *in, struct install_stage *stage, struct err 
 	AUTO_CLOSE int lock = openat(in->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	*stage = (struct install_stage){ .dir = -1 };
-	if (lock < 0 || flock(lock, LOCK_EX) < 0)
-		return err_sys(e, "lock %s", in->path);
-	if (check_free(in, e) < 0 || make_staging(in, stage, e) < 0)
+	if (lock < 0)
+		return err_sys(e, "open %s", in->path);
+	if (lock_briefly(in, lock, e) < 0)
 		return -1;
+	if (make_staging(in, stage, e) < 0 || check_alone(in, stage->name, e) < 0) {
+		install_end(in, stage);
+		return -1;
+	}
 	/* What is made in it gets its group by itself only where pp-unpack can switch to it. */
 	if (fchown(stage->dir, in->uid, in->gid) < 0) {
 		err_sys(e, "chown %s/%s", in->path, stage->name);
@@ -268,7 +304,7 @@ run_unpacker(const struct install *in, int staging, const struct install_source 
 static char *
 find_sibling(const struct install *in, struct err *e)
 {
-	AUTO_FREE char *current = NULL, *prefix = xasprintf("installs/%s_", in->app);
+	AUTO_FREE char *current = NULL;
 	AUTO_INSTALLS struct installs found = { 0 };
 	AUTO_CLOSE int base = openat(in->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char *newest = NULL;
@@ -283,8 +319,7 @@ find_sibling(const struct install *in, struct err *e)
 		if (entry->kind != INSTALLS_INSTALL || strcmp(entry->version, in->version) == 0 ||
 		    !installs_has(&found, INSTALLS_LIST, entry->version))
 			continue;
-		if (current != NULL && strncmp(current, prefix, strlen(prefix)) == 0 &&
-		    strcmp(current + strlen(prefix), entry->version) == 0) {
+		if (current != NULL && installs_points_at(current, entry->name)) {
 			free(newest);
 			return xstrdup(entry->version);
 		}
@@ -294,13 +329,23 @@ find_sibling(const struct install *in, struct err *e)
 	return newest;
 }
 
+/* Where basedir is the app's user's, anything may stand there: a FIFO, on which open(2) would wait. */
 static int
-open_list(const struct install *in, const char *version, struct err *e)
+open_list(const struct install *in, const char *version, char **fault, struct err *e)
 {
 	AUTO_FREE char *name = installs_name(in->app, version, "list");
-	int fd = openat(in->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int fd =
+	    openat(in->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
 
-	return fd < 0 ? err_sys(e, "open %s/%s", in->path, name) : fd;
+	if (fd < 0 && errno == ENOENT)
+		*fault = xstrdup("it has no list of what should be in it");
+	else if ((fd < 0 && (errno == ELOOP || errno == ENXIO)) ||
+	    (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)))
+		*fault = xasprintf("%s is no file", name);
+	else
+		return fd < 0 ? err_sys(e, "open %s/%s", in->path, name) : mem_take_fd(&fd);
+	return -1;
 }
 
 static int
@@ -317,7 +362,7 @@ static int
 share_unchanged(const struct install *in, int staging, int list, struct err *e)
 {
 	struct err ignored = ERR_INIT;
-	AUTO_FREE char *sibling = find_sibling(in, &ignored);
+	AUTO_FREE char *sibling = find_sibling(in, &ignored), *fault = NULL;
 	AUTO_CLOSE int other = -1, other_list = -1;
 	AUTO_BUF struct buf output = { 0 };
 	struct call c;
@@ -326,7 +371,7 @@ share_unchanged(const struct install *in, int staging, int list, struct err *e)
 	if (sibling == NULL)
 		return 0;
 	other = open_install(in, sibling, &ignored);
-	other_list = other < 0 ? -1 : open_list(in, sibling, &ignored);
+	other_list = other < 0 ? -1 : open_list(in, sibling, &fault, &ignored);
 	if (other_list < 0)
 		return 0;
 	if (call_new(&c, in, e) < 0)
@@ -356,7 +401,12 @@ take_place(const struct install *in, const char *from, const char *to, struct er
 	if (errno == EEXIST)
 		return err_set(e, ERR_BUSY, "%s/%s appeared meanwhile; it stays as it is", in->path,
 		    to);
-	if (errno != EINVAL || in->mend)
+	if (errno == EINVAL && in->mend)
+		return err_set(e, ERR_FAIL,
+		    "%s: this file system cannot let %s and a fresh one change places; remove it, and "
+		    "the next run installs it",
+		    in->path, to);
+	if (errno != EINVAL)
 		return err_sys(e, "rename %s/%s to %s", in->path, from, to);
 	/* A file system that cannot refuse: a directory replaces only an empty one. */
 	if (renameat(in->dir, from, in->dir, to) < 0)
@@ -424,11 +474,9 @@ install_check(const struct install *in, char **fault, struct err *e)
 	*fault = NULL;
 	if (dir < 0)
 		return -1;
-	list = open_list(in, in->version, e);
-	if (list < 0 && errno == ENOENT) {
-		*fault = xstrdup("it has no list of what should be in it");
+	list = open_list(in, in->version, fault, e);
+	if (*fault != NULL)
 		return 0;
-	}
 	if (list < 0 || call_new(&c, in, e) < 0)
 		return -1;
 	call_flag(&c, "--check");

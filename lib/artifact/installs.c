@@ -224,23 +224,50 @@ installs_sweep(int dir, const char *name, struct err *e)
 }
 
 int
+installs_points_at(const char *target, const char *name)
+{
+	size_t end = strlen(target), n = strlen(name);
+
+	while (end > 0 && target[end - 1] == '/')
+		end--;
+	return end >= n && memcmp(target + end - n, name, n) == 0 &&
+	    (end == n || target[end - n - 1] == '/');
+}
+
+int
 installs_linked(int dir, const char *app, const char *version, struct err *e)
 {
 	static const char *const links[] = { "current", "last" };
-	AUTO_FREE char *target = xasprintf("installs/%s_%s", app, version);
+	AUTO_FREE char *name = xasprintf("%s_%s", app, version);
 	AUTO_CLOSE int base = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (base < 0)
 		return err_sys(e, "open basedir");
 	for (size_t i = 0; i < MEM_COUNT(links); i++) {
-		AUTO_FREE char *now = link_read(base, links[i], e);
+		/* Not into *e: what is in there from before, and forgiven, says nothing of this one. */
+		struct err why = ERR_INIT;
+		AUTO_FREE char *now = link_read(base, links[i], &why);
 
-		if (now == NULL && e->class != ERR_NONE)
+		if (now == NULL && why.class != ERR_NONE) {
+			*e = why;
 			return -1;
-		if (now != NULL && strcmp(now, target) == 0)
+		}
+		if (now != NULL && installs_points_at(now, name))
 			return 1;
 	}
 	return 0;
+}
+
+/* To a name that is not taken. */
+static int
+rename_aside(int dir, const char *from, const char *to, struct err *e)
+{
+	if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	/* A file system that cannot refuse: a directory replaces only an empty one. */
+	if (errno == EINVAL && renameat(dir, from, dir, to) == 0)
+		return 0;
+	return err_sys(e, "rename %s to %s", from, to);
 }
 
 int
@@ -255,15 +282,12 @@ installs_prune(int dir, const char *app, const char *version, struct err *e)
 	if (held < 0)
 		return held == -1 ? -1 : 0;
 	log_change("Removing %s: no longer intended", name);
-	if (renameat2(dir, name, dir, staging, RENAME_NOREPLACE) < 0)
-		return err_sys(e, "rename %s to %s", name, staging);
+	if (rename_aside(dir, name, staging, e) < 0)
+		return -1;
 	/* setlive may have flipped to it a moment ago. */
 	linked = installs_linked(dir, app, version, e);
-	if (linked != 0) {
-		if (renameat2(dir, staging, dir, name, RENAME_NOREPLACE) < 0)
-			return err_sys(e, "rename %s back to %s", staging, name);
-		return linked < 0 ? -1 : 0;
-	}
+	if (linked != 0)
+		return rename_aside(dir, staging, name, e) < 0 || linked < 0 ? -1 : 0;
 	if (fsync(dir) < 0)
 		return err_sys(e, "fsync the directory of %s", name);
 	if (file_remove(dir, list, e) < 0)

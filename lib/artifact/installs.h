@@ -63,6 +63,12 @@ int installs_hold(int dir, const char *name, struct err *e);
 int installs_sweep(int dir, const char *name, struct err *e);
 
 /**
+ * Is `target` of a link the install `name`? By its last component: links that the prototype made are
+ * absolute, and in doubt one is in use.
+ */
+int installs_points_at(const char *target, const char *name);
+
+/**
  * Do `current` or `last`, which are beside the directory `dir`, point at the install?
  * Returns: 1 or 0; -1 with *e set.
  */

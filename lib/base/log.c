@@ -1,5 +1,6 @@
 #include "lib/base/log.h"
 
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 
 /* To the start of the line, and nothing behind it. */
 #define WIPE "\r\033[K"
+#define PROGRESS_ROOM 160 /* bytes, with the one that ends it */
 
 static int verbose_on, progress_on;
 
@@ -129,14 +131,27 @@ log_progress_wanted(void)
 	    strcmp(term, "dumb") != 0;
 }
 
+/* One that goes on in a second row could not be wiped any more. */
+static size_t
+progress_room(void)
+{
+	struct winsize window;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0)
+		return PROGRESS_ROOM;
+	return window.ws_col < PROGRESS_ROOM ? window.ws_col : PROGRESS_ROOM;
+}
+
 void
 log_progress(const char *text)
 {
-	char safe[160], line[256];
+	char safe[PROGRESS_ROOM], line[PROGRESS_ROOM + sizeof WIPE];
 	int n;
 
+	if (text == NULL && !progress_on)
+		return;
 	progress_on = text != NULL;
-	log_escape(safe, sizeof safe, text != NULL ? text : "");
+	log_escape(safe, progress_room(), text != NULL ? text : "");
 	n = snprintf(line, sizeof line, WIPE "%s", safe);
 	if (n > 0)
 		(void)!write(STDERR_FILENO, line, (size_t)n);

@@ -3,12 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/fs/file.h"
 
-#define DEPTH_MAX 1000 /* of a tree to remove; an artifact's path has at most 4095 bytes */
+#define DEPTH_MAX 64     /* levels of a tree that are open at once when it is removed */
+#define PASSES_MAX 10000 /* over a directory that does not get empty */
 
 int
 dir_open(const char *path, struct err *e)
@@ -124,41 +126,111 @@ dir_list(int dir, struct strv *names, struct err *e)
 	return 0;
 }
 
-static int remove_at(int dir, const char *name, int depth, struct err *e);
+/* A tree that is being removed. */
+struct removal {
+	int top;            /* its own directory, or -1 */
+	unsigned int moved; /* how many directories are there that were too deep where they were */
+};
 
-static int
-remove_children(int dir, const char *name, int depth, struct err *e)
+/* Closes the stream, and the descriptor with it. */
+static void
+close_stream(DIR **stream)
 {
-	AUTO_CLOSE int fd = -1;
-	AUTO_STRV struct strv names = { 0 };
+	if (*stream != NULL)
+		(void)closedir(*stream);
+}
 
-	if (depth > DEPTH_MAX)
-		return err_set(e, ERR_DATA, "%s: nested too deep to remove", name);
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+static DIR *
+open_stream(int dir, const char *name, struct err *e)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+	int fd = openat(dir, name, flags);
+	DIR *stream;
+
 	if (fd < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
-		fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return err_sys(e, "open directory %s", name);
-	if (dir_list(fd, &names, e) < 0)
+		fd = openat(dir, name, flags);
+	stream = fd < 0 ? NULL : fdopendir(fd);
+	if (stream == NULL) {
+		err_sys(e, "open directory %s", name);
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	return stream;
+}
+
+/* A tree may be deeper than there are descriptors, or room on the stack. */
+static int
+move_up(struct removal *r, int dir, const char *name, struct err *e)
+{
+	for (int i = 0; i < PASSES_MAX; i++) {
+		AUTO_FREE char *to = xasprintf(".deep.%u", r->moved++);
+
+		if (renameat2(dir, name, r->top, to, RENAME_NOREPLACE) == 0)
+			return 0;
+		/* One whose owner may not write to it cannot be moved by them. */
+		if (errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
+			continue;
+		/* A file system that cannot refuse: a directory replaces only an empty one. */
+		if (errno == EINVAL && renameat(dir, name, r->top, to) == 0)
+			return 0;
+		if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+			return errno == ENOENT ? 0 : err_sys(e, "move %s", name);
+	}
+	return err_set(e, ERR_FAIL, "%s: nested too deep to remove", name);
+}
+
+static int remove_at(struct removal *r, int dir, const char *name, int depth, struct err *e);
+
+/* As it is read: there may be more in it than there is room to remember. */
+static int
+empty(struct removal *r, int dir, const char *name, int depth, struct err *e)
+{
+	__attribute__((cleanup(close_stream))) DIR *stream = open_stream(dir, name, e);
+	const struct dirent *entry;
+	int n = 0;
+
+	if (stream == NULL)
 		return -1;
-	if (names.n > 0 && fchmod(fd, 0700) < 0 && errno != EPERM)
-		return err_sys(e, "chmod %s", name);
-	for (size_t i = 0; i < names.n; i++)
-		if (remove_at(fd, names.items[i], depth + 1, e) < 0)
+	if (depth == 0)
+		r->top = dirfd(stream);
+	while (errno = 0, (entry = readdir(stream)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (n++ == 0 && fchmod(dirfd(stream), 0700) < 0 && errno != EPERM)
+			return err_sys(e, "chmod %s", name);
+		if (remove_at(r, dirfd(stream), entry->d_name, depth + 1, e) < 0)
 			return -1;
-	return 0;
+	}
+	return errno != 0 ? err_sys(e, "read directory %s", name) : 0;
 }
 
 static int
-remove_at(int dir, const char *name, int depth, struct err *e)
+remove_directory(struct removal *r, int dir, const char *name, int depth, struct err *e)
+{
+	if (depth > DEPTH_MAX)
+		return move_up(r, dir, name, e);
+	/* What was moved up, or not seen because what was before it went, is there in the next pass. */
+	for (int i = 0; i < PASSES_MAX; i++) {
+		if (empty(r, dir, name, depth, e) < 0)
+			return -1;
+		if (unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+			return 0;
+		if (errno != ENOTEMPTY && errno != EEXIST)
+			break;
+	}
+	return err_sys(e, "remove %s", name);
+}
+
+static int
+remove_at(struct removal *r, int dir, const char *name, int depth, struct err *e)
 {
 	struct stat st;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(e, "stat %s", name);
-	if (S_ISDIR(st.st_mode) && remove_children(dir, name, depth, e) < 0)
-		return -1;
-	if (unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT)
+	if (S_ISDIR(st.st_mode))
+		return remove_directory(r, dir, name, depth, e);
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "remove %s", name);
 	return 0;
 }
@@ -166,5 +238,7 @@ remove_at(int dir, const char *name, int depth, struct err *e)
 int
 tree_remove(int dir, const char *name, struct err *e)
 {
-	return remove_at(dir, name, 0, e);
+	struct removal r = { .top = -1 };
+
+	return remove_at(&r, dir, name, 0, e);
 }

@@ -326,12 +326,27 @@ filter_calls(void)
 }
 #endif
 
+/* To become another user or group takes back what was agreed: to die with whoever started this. */
+static int
+drop_root_but_die(const struct sandbox *s, struct strv *notes, struct err *e)
+{
+	const pid_t parent = getppid();
+	int with = 0;
+
+	(void)prctl(PR_GET_PDEATHSIG, &with);
+	if (drop_root(s, notes, e) < 0)
+		return -1;
+	if (with != 0 && prctl(PR_SET_PDEATHSIG, with) < 0)
+		return err_sys(e, "agree to die with the parent");
+	return with == 0 || getppid() == parent ? 0 : err_set(e, ERR_FAIL, "the parent is gone");
+}
+
 int
 sandbox_enter(const struct sandbox *s, struct strv *notes, struct err *e)
 {
 	if (set_limits(s, e) < 0)
 		return -1;
-	if (geteuid() == 0 && drop_root(s, notes, e) < 0)
+	if (geteuid() == 0 && drop_root_but_die(s, notes, e) < 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, "give up new privileges");

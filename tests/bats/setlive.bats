@@ -717,7 +717,7 @@ foreign_stays() {
 		[ "$(jq -r .version "$BASEDIR/config/user_config.json")" = 2 ]
 		is_up slug
 		[ "$(find "$BASEDIR" "$RUNIT_STAGE" "$RUNIT" -name '.*' ! -name '.*.list')" = "" ] ||
-			fail "killed at $call $count: left $(find "$BASEDIR" "$RUNIT_STAGE" -name '.*')"
+			fail "killed at $call $count: left $(find "$BASEDIR" "$RUNIT_STAGE" -name '.*' ! -name '.*.list')"
 		run -0 --separate-stderr setlive
 		expect_silence
 	done <<<"$points"
