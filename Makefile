@@ -157,7 +157,7 @@ bench: all
 # --- looking closely
 
 SH_FILES := $(wildcard .ci/run scripts/*.sh tests/*.sh tests/*/*.sh \
-	examples/*.sh examples/slug/*.sh examples/slug/bin/* examples/fake/bin/*)
+	examples/*.sh examples/consul/*.sh examples/slug/*.sh examples/slug/bin/* examples/fake/bin/*)
 BATS_FILES := $(wildcard tests/bats/*.bats tests/bats/*.bash)
 MAN_FILES := $(wildcard man/*.[1-9])
 TIDY_STAMPS := $(patsubst %.c,$(BUILD)/lint/%.tidy,$(filter cmd/% lib/%,$(C_FILES)))

@@ -1,343 +1,297 @@
 /*
- * pp intent: read and edit what is intended.
+ * pp intent: read and edit what is intended. The table of verbs, and what they share.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <strings.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "cmd/cmd.h"
+#include "cmd/intent.h"
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
-#include "lib/fs/path.h"
-#include "lib/intent/edit.h"
-#include "lib/intent/target.h"
 
-#define EXIT_DIFFERS 1
-#define EXIT_TROUBLE 2                 /* of diff, where 1 has another meaning */
-#define FILE_MAX (8 * STORE_VALUE_MAX) /* bytes of a file with documents */
-#define ASSIGN_AT_ONCE 60              /* nodes in one transaction */
+#define EXIT_TROUBLE 2 /* of diff, where 1 has another meaning */
+#define INDEX_BITS 52  /* jq and its kin count no further exactly */
 
-/* What a verb works on. */
-struct intent_run {
-	struct settings *settings;
-	struct store *store;
-	struct strv operands; /* without the verb */
-};
+enum { NO_STORE = 1 };
 
 struct verb {
 	const char *name, *arguments, *summary;
-	size_t least, most;                            /* operands */
-	int (*run)(struct intent_run *, struct err *); /* 0, or 1 where diff differs; -1 with *e */
+	size_t least, most; /* operands */
+	int (*run)(struct intent_run *, struct err *);
+	const char *options; /* those of intent_settings that it takes */
+	int flags;
 };
 
 static const struct setting intent_settings[] = {
-	{ "json", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "get: print JSON" },
+	{ "json", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "print JSON; changes as a JSON Patch" },
 	{ "dry-run", 'n', SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
 	    "print the change, do not make it" },
+	{ "message", 'm', SETTING_TEXT, SETTING_FLAG_ONLY, "WHY", "why, for the history" },
+	{ "if-index", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "N",
+	    "only if get --json still shows this index" },
+	{ "file", 'f', SETTING_TEXT, SETTING_FLAG_ONLY, "FILE",
+	    "apply: a file, a directory, or - for stdin" },
+	{ "prune", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
+	    "apply, export: remove what is not there any more" },
+	{ "yes", 'y', SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "do not ask" },
+	{ "allow-empty", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
+	    "also take most nodes or all versions away" },
+	{ "rev", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "N[..M]",
+	    "diff: from one revision to another, or to now" },
+	{ "to", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "N", "rollback: to this revision" },
+	{ "color", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "WHEN", "auto, always or never" },
+	{ "show-secrets", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
+	    "do not mask values that look secret" },
 	{ 0 },
 };
 
-/* ---- get ---- */
+#define SHOWS " json color show-secrets "
+#define WRITES SHOWS "dry-run message "
+#define REMOVES "allow-empty yes "
 
-static void
-print_json(const json_t *value)
+static const struct verb verbs[] = {
+	{ "get", "APP[/CLUSTER] [PATH]", "print what is intended, all or one path", 1, 2,
+	    intent_get, " json ", 0 },
+	{ "set", "APP[/CLUSTER] KEY=VALUE|KEY:=JSON|KEY- ...", "change it", 2, SIZE_MAX, intent_set,
+	    WRITES "if-index ", 0 },
+	{ "unset", "APP[/CLUSTER] KEY ...", "remove keys", 2, SIZE_MAX, intent_unset,
+	    WRITES "if-index ", 0 },
+	{ "edit", "APP[/CLUSTER]", "change it in your editor", 1, 1, intent_edit,
+	    WRITES REMOVES "if-index ", 0 },
+	{ "diff", "APP[/CLUSTER] FILE|APP/CLUSTER|--rev=N[..M]",
+	    "compare; exit 0 same, 1 different", 1, 2, intent_diff, SHOWS "rev ", 0 },
+	{ "assign", "APP/CLUSTER NODE ...", "put it on nodes", 2, SIZE_MAX, intent_assign, WRITES,
+	    0 },
+	{ "unassign", "APP/CLUSTER NODE ...", "take it off nodes", 2, SIZE_MAX, intent_unassign,
+	    WRITES REMOVES, 0 },
+	{ "history", "APP[/CLUSTER]", "who changed what, when and why", 1, 1, intent_history, SHOWS,
+	    0 },
+	{ "rollback", "APP[/CLUSTER] [--to=N]", "undo the last change, or all since N", 1, 1,
+	    intent_rollback, WRITES REMOVES "to if-index ", 0 },
+	{ "watch", "APP[/CLUSTER]", "print changes as they land", 1, 1, intent_watch, SHOWS, 0 },
+	{ "apply", "-f FILE|DIR|- [--prune]", "many documents as one change", 0, 0, intent_apply,
+	    WRITES REMOVES "file prune ", 0 },
+	{ "export", "DIR|-", "write all documents to files", 1, 1, intent_export, " prune ", 0 },
+	{ "check", "[FILE|DIR|-]", "check documents in files (here: .)", 0, 1, intent_check, "",
+	    NO_STORE },
+};
+
+/* ---- what the verbs share ---- */
+
+int
+intent_look(const struct intent_run *run, struct edit_look *look, struct err *e)
+{
+	const char *color = settings_text(run->settings, "color"), *no = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	*look = (struct edit_look){ .secrets = settings_flag(run->settings, "show-secrets") };
+	if (color == NULL || strcmp(color, "auto") == 0)
+		look->color = (no == NULL || no[0] == '\0') && isatty(STDOUT_FILENO) &&
+		    term != NULL && strcmp(term, "dumb") != 0;
+	else if (strcmp(color, "always") == 0)
+		look->color = 1;
+	else if (strcmp(color, "never") != 0)
+		return err_set(e, ERR_USAGE, "--color=%s: write auto, always or never", color);
+	return 0;
+}
+
+void
+intent_print_json(const json_t *value)
 {
 	AUTO_FREE char *text = edit_dump(value, JSON_INDENT(2) | JSON_SORT_KEYS);
 
 	printf("%s\n", text ? text : "null");
 }
 
-/* "abc:prep,def:active", as versions= takes it. */
-static void
-print_map(const json_t *map)
+int
+intent_print(const struct intent_run *run, const struct change *c, const char *prefix,
+    struct err *e)
 {
-	AUTO_STRV struct strv parts = { 0 };
-	AUTO_FREE char *text = NULL;
-	const json_t *value;
-	const char *id;
+	AUTO_BUF struct buf lines = { 0 };
+	json_auto_t *patch = NULL;
+	struct edit_look look;
 
-	json_object_foreach((json_t *)map, id, value)
-		strv_add(&parts,
-		    xasprintf("%s:%s", id, json_is_string(value) ? json_string_value(value) : "?"));
-	strv_sort(&parts);
-	text = strv_join(&parts, ",");
-	printf("%s\n", text);
-}
-
-static int
-get_path(const struct target *t, const char *path, int as_json, struct err *e)
-{
-	const json_t *value = edit_find(&t->docs, path);
-	AUTO_FREE char *text = NULL;
-
-	if (value == NULL)
-		return err_set(e, ERR_FAIL, "%s/%s has no %s", t->app, t->cluster, path);
-	if (as_json) {
-		print_json(value);
-	} else if (json_is_object(value) &&
-	    (strcmp(path, "versions") == 0 || strcmp(path, "digests") == 0)) {
-		print_map(value);
-	} else {
-		text = json_is_string(value) ? xstrdup(json_string_value(value)) : edit_show(value);
-		printf("%s\n", text);
+	if (intent_look(run, &look, e) < 0)
+		return -1;
+	if (settings_flag(run->settings, "json")) {
+		patch = change_patch(c, look.secrets);
+		intent_print_json(patch);
+		return 0;
 	}
+	look.prefix = prefix;
+	change_diff(c, &look, &lines);
+	if (lines.n > 0)
+		(void)fwrite(lines.data, 1, lines.n, stdout);
 	return 0;
 }
 
-static void
-get_all(const struct target *t, int as_json)
+int
+intent_has_terminal(void)
 {
-	AUTO_LEAVES struct edit_leaves leaves = { 0 };
-	json_auto_t *all = json_object();
+	return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
 
-	for (int d = 0; d < EDIT_DOCS; d++)
-		if (t->docs.doc[d] != NULL)
-			(void)json_object_set(all, edit_doc_name((enum edit_doc)d), t->docs.doc[d]);
-	if (as_json) {
-		(void)json_object_set_new(all, "app", json_string(t->app));
-		(void)json_object_set_new(all, "cluster", json_string(t->cluster));
-		print_json(all);
-		return;
-	}
-	edit_flatten(&t->docs, &leaves);
-	for (size_t i = 0; i < leaves.n; i++) {
-		AUTO_FREE char *line = edit_show_leaf(&leaves.v[i]);
+int
+intent_confirm(const char *question, const char *instead, struct err *e)
+{
+	char answer[64] = "";
 
-		printf("%s\n", line);
-	}
+	if (!intent_has_terminal())
+		return err_set(e, ERR_USAGE, "there is no terminal to ask on; %s", instead);
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "%s [y/N] ", question);
+	if (fgets(answer, sizeof answer, stdin) == NULL ||
+	    (strcasecmp(answer, "y\n") != 0 && strcasecmp(answer, "yes\n") != 0))
+		return err_set(e, ERR_FAIL, "nothing was changed");
+	return 0;
+}
+
+/* What a big removal takes away, and whether that is wanted. */
+static int
+guard(const struct intent_run *run, const struct change *c, int *asked, struct err *e)
+{
+	AUTO_BUF struct buf why = { 0 };
+	AUTO_STRV struct strv lines = { 0 };
+	AUTO_FREE char *list = NULL, *question = NULL, *instead = NULL;
+	int n;
+
+	if (settings_flag(run->settings, "allow-empty"))
+		return 0;
+	n = change_losses(run->store, c, &why, e);
+	if (n <= 0)
+		return n;
+	why.data[why.n - 1] = '\0';
+	strv_split(&lines, why.data, '\n');
+	list = strv_join(&lines, "; ");
+	question = xasprintf("%s. Is that meant?", list);
+	instead = xasprintf("%s: if that is meant, say --allow-empty", list);
+	*asked = 1;
+	return intent_confirm(question, instead, e);
 }
 
 static int
-require_some(const struct target *t, struct err *e)
+take_note(struct intent_run *run, struct err *e)
 {
-	if (t->docs.doc[EDIT_CONFIG] != NULL || t->docs.doc[EDIT_DEPLOY_CONFIG] != NULL)
-		return 0;
+	const char *why = settings_text(run->settings, "message");
+
+	if (why == NULL && settings_flag(run->settings, "require-message"))
+		return err_set(e, ERR_USAGE,
+		    "say why with -m: require-message is set, see pp.conf(5)");
+	if (why != NULL && history_check_why(why, e) < 0)
+		return -1;
+	run->note.what = run->verb;
+	run->note.why = why;
+	return 0;
+}
+
+static int
+agree(struct intent_run *run, const struct change *c, const char *prefix, enum intent_ask ask,
+    int *printed, struct err *e)
+{
+	int asks = ask == INTENT_ASK && !settings_flag(run->settings, "yes"), asked = 0;
+
+	if (asks || (ask != INTENT_JUST_DO && intent_has_terminal())) {
+		if (intent_print(run, c, prefix, e) < 0)
+			return -1;
+		*printed = 1;
+	}
+	if (ask != INTENT_JUST_DO && guard(run, c, &asked, e) < 0)
+		return -1;
+	return asks && !asked ?
+	    intent_confirm("Make this change?", "if this change is meant, say --yes", e) :
+	    0;
+}
+
+int
+intent_commit(struct intent_run *run, const struct change *c, const char *prefix,
+    enum intent_ask ask, struct err *e)
+{
+	struct edit_look look;
+	int printed = 0;
+
+	/* What is wrong with the command line comes before anything is done. */
+	if (intent_look(run, &look, e) < 0)
+		return -1;
+	if (change_count(c) == 0)
+		return settings_flag(run->settings, "json") ? intent_print(run, c, prefix, e) : 0;
+	if (settings_flag(run->settings, "dry-run"))
+		return intent_print(run, c, prefix, e);
+	if (take_note(run, e) < 0 || agree(run, c, prefix, ask, &printed, e) < 0 ||
+	    change_write(run->store, c, &run->note, e) < 0)
+		return -1;
+	return printed ? 0 : intent_print(run, c, prefix, e);
+}
+
+long long
+intent_index(const struct target *t)
+{
+	uint64_t all[EDIT_DOCS], any = 0;
+
+	for (int d = 0; d < EDIT_DOCS; d++) {
+		all[d] = t->version[d];
+		any |= all[d];
+	}
+	return any == 0 ? 0 : (long long)(hash_bytes(all, sizeof all) >> (64 - INDEX_BITS)) | 1;
+}
+
+int
+intent_read_target(struct intent_run *run, struct target *t, struct err *e)
+{
+	const char *index = settings_text(run->settings, "if-index");
+	char now[32];
+
+	if (index != NULL && (strspn(index, "0123456789") != strlen(index) || strlen(index) > 19))
+		return err_set(e, ERR_USAGE, "--if-index=%s: write the index of get --json", index);
+	if (target_read(run->store, run->operands.items[0], t, e) < 0)
+		return -1;
+	(void)snprintf(now, sizeof now, "%lld", intent_index(t));
+	if (index != NULL && strcmp(index, now) != 0)
+		return err_set(e, ERR_BUSY,
+		    "%s/%s was changed meanwhile: its index is %s, not %s; nothing was written",
+		    t->app, t->cluster, now, index);
+	return 0;
+}
+
+int
+intent_require_some(struct intent_run *run, const struct target *t, struct err *e)
+{
+	for (int d = 0; d < EDIT_OWNERS; d++)
+		if (t->docs.doc[d] != NULL)
+			return 0;
+	/* What may not be seen is not what is not there. */
+	for (int d = 0; d < EDIT_OWNERS; d++)
+		if (store_absent(run->store, t->key[d], e) < 0)
+			return -1;
 	return err_set(e, ERR_DATA, "there is no intent for %s/%s", t->app, t->cluster);
 }
 
-static int
-verb_get(struct intent_run *run, struct err *e)
+static void
+tell(const char *before, const char *line)
 {
-	AUTO_TARGET struct target t = { 0 };
-	int as_json = settings_flag(run->settings, "json");
+	size_t room = 4 * strlen(line) + 1;
+	AUTO_FREE char *safe = xcalloc(room, 1);
 
-	if (target_read(run->store, run->operands.items[0], &t, e) < 0 || require_some(&t, e) < 0)
-		return -1;
-	if (run->operands.n > 1)
-		return get_path(&t, run->operands.items[1], as_json, e);
-	get_all(&t, as_json);
-	return 0;
+	log_escape(safe, room, line);
+	(void)fprintf(stderr, "%s%s\n", before, safe);
 }
 
-/* ---- set, unset ---- */
-
-static int
-edit(struct intent_run *run, int (*change)(struct edit_docs *, const char *, struct err *),
-    struct err *e)
+int
+intent_tell_report(const char *where, const struct check_report *report, struct err *e)
 {
-	AUTO_TARGET struct target t = { 0 };
-	AUTO_DOCS struct edit_docs docs = { { NULL } };
-	AUTO_BUF struct buf diff = { 0 };
-
-	if (target_read(run->store, run->operands.items[0], &t, e) < 0)
-		return -1;
-	docs = edit_docs_copy(&t.docs);
-	for (size_t i = 1; i < run->operands.n; i++)
-		if (change(&docs, run->operands.items[i], e) < 0)
-			return err_wrap(e, "%s/%s", t.app, t.cluster);
-	if (edit_check(&t.docs, &docs, t.app, t.cluster, e) < 0)
-		return -1;
-	if (edit_diff(&t.docs, &docs, &diff) == 0)
+	for (size_t i = 0; i < report->notes.n; i++)
+		tell("note: ", report->notes.items[i]);
+	for (size_t i = 0; i < report->faults.n; i++)
+		tell("", report->faults.items[i]);
+	if (report->faults.n == 0)
 		return 0;
-	if (!settings_flag(run->settings, "dry-run") && target_write(run->store, &t, &docs, e) < 0)
-		return err_wrap(e, "%s/%s", t.app, t.cluster);
-	(void)fputs(diff.data, stdout);
-	return 0;
+	return err_set(e, ERR_DATA, "%s: %zu fault%s", where, report->faults.n,
+	    report->faults.n == 1 ? "" : "s");
 }
 
-static int
-verb_set(struct intent_run *run, struct err *e)
-{
-	return edit(run, edit_apply, e);
-}
-
-static int
-verb_unset(struct intent_run *run, struct err *e)
-{
-	return edit(run, edit_unset, e);
-}
-
-/* ---- diff ---- */
-
-static int
-read_whole(const char *path, struct buf *out, struct err *e)
-{
-	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	char chunk[16384];
-	size_t n;
-	int bad;
-
-	if (f == NULL)
-		return err_sys(e, "open %s", path);
-	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0 && out->n <= FILE_MAX)
-		buf_add(out, chunk, n);
-	bad = ferror(f);
-	if (f != stdin)
-		(void)fclose(f);
-	if (bad)
-		return err_sys(e, "read %s", path);
-	if (out->n > FILE_MAX)
-		return err_set(e, ERR_DATA, "%s is larger than %zu bytes", path, FILE_MAX);
-	buf_add(out, "", 0);
-	return 0;
-}
-
-static int
-docs_of_file(const char *path, struct edit_docs *docs, struct err *e)
-{
-	AUTO_BUF struct buf text = { 0 };
-	json_auto_t *json = NULL;
-
-	if (read_whole(path, &text, e) < 0)
-		return -1;
-	json = intent_parse(path, text.data, text.n, e);
-	if (json == NULL)
-		return -1;
-	return edit_from_json(json, docs, e) < 0 ? err_wrap(e, "%s", path) : 0;
-}
-
-/* A file, rather than APP/CLUSTER: "-", one that says so by its form, or one that is there. */
-static int
-is_file(const char *text)
-{
-	size_t n = strlen(text);
-	struct stat st;
-
-	return text[0] == '-' || text[0] == '.' || text[0] == '/' ||
-	    (n > 5 && strcmp(text + n - 5, ".json") == 0) ||
-	    (stat(text, &st) == 0 && !S_ISDIR(st.st_mode));
-}
-
-static int
-verb_diff(struct intent_run *run, struct err *e)
-{
-	const char *other = run->operands.items[1];
-	AUTO_TARGET struct target a = { 0 }, b = { 0 };
-	AUTO_DOCS struct edit_docs from = { { NULL } }, to = { { NULL } };
-	AUTO_BUF struct buf diff = { 0 };
-	int file = is_file(other);
-
-	if (target_read(run->store, run->operands.items[0], &a, e) < 0 || require_some(&a, e) < 0)
-		return -1;
-	if (file && docs_of_file(other, &to, e) < 0)
-		return -1;
-	if (!file && (target_read(run->store, other, &b, e) < 0 || require_some(&b, e) < 0))
-		return -1;
-	if (!file)
-		to = edit_docs_copy(&b.docs);
-	from = edit_docs_copy(&a.docs);
-	/* A file speaks only of the documents that it holds. */
-	for (int d = 0; file && d < EDIT_DOCS; d++)
-		if (to.doc[d] == NULL && from.doc[d] != NULL) {
-			json_decref(from.doc[d]);
-			from.doc[d] = NULL;
-		}
-	if (edit_diff(&from, &to, &diff) == 0)
-		return 0;
-	(void)fputs(diff.data, stdout);
-	return EXIT_DIFFERS;
-}
-
-/* ---- assign, unassign ---- */
-
-static int
-assign_some(struct intent_run *run, const struct target *t, size_t from, size_t to, int assign,
-    struct err *e)
-{
-	struct store_write writes[ASSIGN_AT_ONCE] = { { 0 } };
-	AUTO_BUF struct buf lines = { 0 };
-	size_t n = 0;
-	int r = 0;
-
-	for (size_t i = from; r == 0 && i < to; i++) {
-		AUTO_FREE char *line = NULL;
-		struct store_write w = { 0 };
-
-		r = target_assign(run->store, t->app, t->cluster, run->operands.items[i], assign,
-		    &w, &line, e);
-		if (r == 0 && line[0] != '\0') {
-			buf_printf(&lines, "%s", line);
-			writes[n++] = w;
-		} else {
-			free((char *)w.key);
-		}
-	}
-	if (r == 0 && n > 0 && !settings_flag(run->settings, "dry-run"))
-		r = store_write(run->store, writes, n, e);
-	for (size_t i = 0; i < n; i++) {
-		free((char *)writes[i].key);
-		free((char *)writes[i].value);
-	}
-	if (r == 0 && lines.n > 0)
-		(void)fputs(lines.data, stdout);
-	return r;
-}
-
-static int
-assign_nodes(struct intent_run *run, int assign, struct err *e)
-{
-	AUTO_TARGET struct target t = { 0 };
-	size_t n = run->operands.n;
-
-	if (target_read(run->store, run->operands.items[0], &t, e) < 0)
-		return -1;
-	for (size_t i = 1; i < n; i++)
-		for (size_t k = 1; k < i; k++)
-			if (strcmp(run->operands.items[i], run->operands.items[k]) == 0)
-				return err_set(e, ERR_USAGE, "%s is named twice",
-				    run->operands.items[i]);
-	if (assign && (t.docs.doc[EDIT_CONFIG] == NULL || t.docs.doc[EDIT_DEPLOY_CONFIG] == NULL))
-		(void)fprintf(stderr,
-		    "pp intent: note: %s/%s has no %s yet; its nodes hold what they "
-		    "have until it is set\n",
-		    t.app, t.cluster, t.docs.doc[EDIT_CONFIG] == NULL ? "config" : "deploy_config");
-	for (size_t from = 1; from < n; from += ASSIGN_AT_ONCE) {
-		size_t to = n - from < ASSIGN_AT_ONCE ? n : from + ASSIGN_AT_ONCE;
-
-		if (assign_some(run, &t, from, to, assign, e) < 0)
-			return from == 1 ? -1 :
-					   err_wrap(e, "the first %zu nodes are done", from - 1);
-	}
-	return 0;
-}
-
-static int
-verb_assign(struct intent_run *run, struct err *e)
-{
-	return assign_nodes(run, 1, e);
-}
-
-static int
-verb_unassign(struct intent_run *run, struct err *e)
-{
-	return assign_nodes(run, 0, e);
-}
-
-/* ---- the verbs ---- */
-
-static const struct verb verbs[] = {
-	{ "get", "APP[/CLUSTER] [PATH]", "print what is intended, all or one path", 1, 2,
-	    verb_get },
-	{ "set", "APP[/CLUSTER] KEY=VALUE|KEY:=JSON|KEY- ...", "change it", 2, SIZE_MAX, verb_set },
-	{ "unset", "APP[/CLUSTER] KEY ...", "remove keys", 2, SIZE_MAX, verb_unset },
-	{ "diff", "APP[/CLUSTER] FILE|APP/CLUSTER", "compare; exit 0 same, 1 different", 2, 2,
-	    verb_diff },
-	{ "assign", "APP/CLUSTER NODE ...", "put it on nodes", 2, SIZE_MAX, verb_assign },
-	{ "unassign", "APP/CLUSTER NODE ...", "take it off nodes", 2, SIZE_MAX, verb_unassign },
-};
+/* ---- the command ---- */
 
 static int
 usage(FILE *out)
@@ -345,6 +299,7 @@ usage(FILE *out)
 	AUTO_BUF struct buf options = { 0 };
 
 	settings_usage(intent_settings, &options);
+	settings_usage(history_settings, &options);
 	settings_usage(pass_settings, &options);
 	(void)fprintf(out, "usage: pp intent VERB [argument ...]\n\n");
 	for (size_t i = 0; i < MEM_COUNT(verbs); i++)
@@ -363,6 +318,20 @@ find_verb(const char *name)
 	return NULL;
 }
 
+/* An option that a verb does nothing with was meant for something. */
+static int
+check_options(const struct verb *verb, const struct settings *settings, struct err *e)
+{
+	for (const struct setting *s = intent_settings; s->name != NULL; s++) {
+		AUTO_FREE char *word = xasprintf(" %s ", s->name);
+
+		if (settings_text(settings, s->name) != NULL && strstr(verb->options, word) == NULL)
+			return err_set(e, ERR_USAGE, "--%s is no option of pp intent %s", s->name,
+			    verb->name);
+	}
+	return 0;
+}
+
 static int
 run_verb(const struct verb *verb, struct intent_run *run, struct err *e)
 {
@@ -371,8 +340,9 @@ run_verb(const struct verb *verb, struct intent_run *run, struct err *e)
 
 	if (run->operands.n < verb->least || run->operands.n > verb->most)
 		return err_set(e, ERR_USAGE, "usage: pp intent %s %s", verb->name, verb->arguments);
-	run->store = store_open(spec, STORE_MAKE, e);
-	if (run->store == NULL)
+	if (!(verb->flags & NO_STORE))
+		run->store = store_open(spec, STORE_MAKE, e);
+	if (run->store == NULL && !(verb->flags & NO_STORE))
 		return -1;
 	r = verb->run(run, e);
 	store_free(run->store);
@@ -383,21 +353,20 @@ static int
 run_intent(const struct verb *verb, int argc, char **argv, struct settings *settings, struct err *e)
 {
 	AUTO_STRV struct strv operands = { 0 };
-	struct intent_run run = { .settings = settings };
-	int r;
+	struct intent_run run = { .verb = verb->name, .settings = settings };
 
 	settings_add(settings, pass_settings);
+	settings_add(settings, history_settings);
 	settings_add(settings, intent_settings);
 	if (settings_parse(settings, argc, argv, 0, &operands, e) < 0)
 		return -1;
 	if (settings_flag(settings, "help"))
 		return usage(stdout);
-	if (agent_load_settings(settings, NULL, e) < 0)
+	if (check_options(verb, settings, e) < 0 || agent_load_settings(settings, NULL, e) < 0)
 		return -1;
 	log_set_verbose(settings_flag(settings, "verbose"));
 	run.operands = operands;
-	r = run_verb(verb, &run, e);
-	return r;
+	return run_verb(verb, &run, e);
 }
 
 int
@@ -421,5 +390,5 @@ cmd_intent(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	r = cmd_fail(name, &e);
-	return verb->run == verb_diff && r == EXIT_DIFFERS ? EXIT_TROUBLE : r;
+	return verb->run == intent_diff && r == INTENT_DIFFERS ? EXIT_TROUBLE : r;
 }

@@ -13,7 +13,7 @@
 
 const struct cmd cmds[] = {
 	{ "converge", "AGENT [option ...]", "make this node match its intent", cmd_converge },
-	{ "intent", "get|set|unset|diff|assign|unassign ...", "read and edit the intent",
+	{ "intent", "get|set|diff|apply|history|rollback ...", "read and edit the intent",
 	    cmd_intent },
 	{ "status", "[APP[/CLUSTER] ...]", "intent and reality side by side", cmd_status },
 	{ "direct", "APP VERSION --basedir=DIR --repo=URL", "deploy without a store (kickstart)",

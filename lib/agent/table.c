@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "lib/agent/agent.h"
+#include "lib/intent/history.h"
 
 const struct agent *const agents[] = { &agent_preparer, &agent_setlive, &agent_iptables,
 	&agent_sudoers, NULL };
@@ -23,6 +24,7 @@ agent_load_settings(struct settings *s, const char *section, struct err *e)
 
 	settings_add(&known, pass_settings);
 	settings_add(&known, converge_settings);
+	settings_add(&known, history_settings);
 	for (size_t i = 0; agents[i] != NULL; i++) {
 		settings_add(&known, agents[i]->settings);
 		strv_add(&conf.sections, xstrdup(agents[i]->name));

@@ -2,7 +2,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/base/log.h"
 #include "lib/intent/edit.h"
+#include "lib/intent/secret.h"
 
 /* Text that set would read as something else when bare: show it as JSON. */
 static int
@@ -155,16 +157,55 @@ edit_leaves_release(struct edit_leaves *leaves)
 	*leaves = (struct edit_leaves){ 0 };
 }
 
-static void
-add_line(struct buf *out, const char *path, const json_t *from, const json_t *to)
+/* Text for a terminal: nothing in it may steer that. Caller frees. */
+static char *
+safe(const char *text)
 {
-	AUTO_FREE char *was = edit_show(from), *is = edit_show(to);
+	size_t room = 4 * strlen(text) + 1;
+	char *out = xcalloc(room, 1);
 
-	buf_printf(out, "%s: %s -> %s\n", path, was, is);
+	log_escape(out, room, text);
+	return out;
+}
+
+static char *
+show(const json_t *value, const char *path, const struct edit_look *look, const char *masked)
+{
+	int inside = !look->secrets && strncmp(path, "user_config", 11) == 0 &&
+	    (json_is_object(value) || json_is_array(value));
+	json_auto_t *shown = NULL;
+	AUTO_FREE char *text = NULL;
+
+	if (value != NULL && !look->secrets && secret_is_path(path))
+		return xstrdup(masked);
+	/* In a value that is shown whole there may be names, too. */
+	if (inside)
+		shown = secret_mask(value, "/user_config");
+	text = edit_show(inside ? shown : value);
+	return safe(text);
+}
+
+static void
+add_line(const struct edit_look *look, const char *path, const json_t *from, const json_t *to,
+    struct buf *out)
+{
+	AUTO_FREE char *was = show(from, path, look, SECRET_MASK);
+	AUTO_FREE char *is = show(to, path, look, from ? "(another secret)" : SECRET_MASK);
+	AUTO_FREE char *name = safe(path);
+	const char *prefix = look->prefix ? look->prefix : "";
+	/* Of something that is shown whole only a masked part may differ. */
+	const char *more = strcmp(was, is) == 0 ? " (a secret in it is another one)" : "";
+
+	if (look->color)
+		buf_printf(out, "%s%s: \033[31m%s\033[0m -> \033[32m%s\033[0m%s\n", prefix, name,
+		    was, is, more);
+	else
+		buf_printf(out, "%s%s: %s -> %s%s\n", prefix, name, was, is, more);
 }
 
 static size_t
-diff_doc(const struct edit_leaves *from, const struct edit_leaves *to, struct buf *out)
+diff_leaves(const struct edit_leaves *from, const struct edit_leaves *to,
+    const struct edit_look *look, struct buf *out)
 {
 	size_t i = 0, k = 0, lines = 0;
 
@@ -172,42 +213,48 @@ diff_doc(const struct edit_leaves *from, const struct edit_leaves *to, struct bu
 		int order = i == from->n ? 1 :
 		    k == to->n           ? -1 :
 					   strcmp(from->v[i].path, to->v[k].path);
+		const struct edit_leaf *a = order <= 0 ? &from->v[i++] : NULL;
+		const struct edit_leaf *b = order >= 0 ? &to->v[k++] : NULL;
 
-		if (order < 0) {
-			add_line(out, from->v[i].path, from->v[i].value, NULL);
-			i++;
-			lines++;
-		} else if (order > 0) {
-			add_line(out, to->v[k].path, NULL, to->v[k].value);
-			k++;
-			lines++;
-		} else {
-			if (!json_equal(from->v[i].value, to->v[k].value)) {
-				add_line(out, to->v[k].path, from->v[i].value, to->v[k].value);
-				lines++;
-			}
-			i++;
-			k++;
-		}
+		if (a != NULL && b != NULL && json_equal(a->value, b->value))
+			continue;
+		add_line(look, a ? a->path : b->path, a ? a->value : NULL, b ? b->value : NULL,
+		    out);
+		lines++;
 	}
 	return lines;
 }
 
 size_t
-edit_diff(const struct edit_docs *from, const struct edit_docs *to, struct buf *out)
+edit_diff_doc(const char *name, const json_t *from, const json_t *to, const struct edit_look *look,
+    struct buf *out)
+{
+	AUTO_LEAVES struct edit_leaves a = { 0 }, b = { 0 };
+	struct edit_docs one = { { NULL } }, other = { { NULL } };
+	size_t lines;
+
+	one.doc[0] = (json_t *)from;
+	other.doc[0] = (json_t *)to;
+	edit_flatten(&one, &a);
+	edit_flatten(&other, &b);
+	lines = diff_leaves(&a, &b, look, out);
+	/* Documents without any leaf are still there or not. */
+	if (lines == 0 && (from == NULL || to == NULL) && from != to) {
+		add_line(look, name, from, to, out);
+		lines++;
+	}
+	return lines;
+}
+
+size_t
+edit_diff(const struct edit_docs *from, const struct edit_docs *to, const struct edit_look *look,
+    struct buf *out)
 {
 	size_t lines = 0;
 
-	for (int d = 0; d < EDIT_DOCS; d++) {
-		AUTO_LEAVES struct edit_leaves a = { 0 }, b = { 0 };
-		struct edit_docs one = { { NULL } }, other = { { NULL } };
-
-		one.doc[d] = from->doc[d];
-		other.doc[d] = to->doc[d];
-		edit_flatten(&one, &a);
-		edit_flatten(&other, &b);
-		lines += diff_doc(&a, &b, out);
-	}
+	for (int d = 0; d < EDIT_DOCS; d++)
+		lines += edit_diff_doc(edit_doc_name((enum edit_doc)d), from->doc[d], to->doc[d],
+		    look, out);
 	return lines;
 }
 

@@ -81,6 +81,21 @@ find_key(const char *path, const char **rest, struct err *e)
 	return NULL;
 }
 
+int
+edit_is_key(enum edit_doc doc, const char *name)
+{
+	for (size_t i = 0; i < MEM_COUNT(keys); i++)
+		if (keys[i].doc == doc && strcmp(keys[i].name, name) == 0)
+			return 1;
+	return 0;
+}
+
+const char *
+edit_key_name(size_t i)
+{
+	return i < MEM_COUNT(keys) ? keys[i].name : NULL;
+}
+
 static json_t *
 names_from_text(const char *text)
 {

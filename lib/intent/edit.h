@@ -23,6 +23,12 @@ const char *edit_doc_name(enum edit_doc doc);
 /** The store's key of a document. Owns: the caller frees. */
 char *edit_doc_key(enum edit_doc doc, const char *app, const char *cluster);
 
+/** Is there such a field in that document, as far as pp knows? */
+int edit_is_key(enum edit_doc doc, const char *name);
+
+/** The name of the i-th field that pp knows, of whichever document; NULL after the last. */
+const char *edit_key_name(size_t i);
+
 /**
  * Make one change, as a person writes it:
  *
@@ -69,11 +75,24 @@ void edit_leaves_release(struct edit_leaves *leaves);
 
 #define AUTO_LEAVES __attribute__((cleanup(edit_leaves_release)))
 
+/** How a diff is shown. */
+struct edit_look {
+	const char *prefix; /* in front of each line; NULL: nothing */
+	int color;          /* for a terminal that has some */
+	int secrets;        /* also values whose names look secret (lib/intent/secret.h) */
+};
+
 /**
- * How two states differ, one line a leaf: "versions.def: prep -> active\n".
- * Returns: the number of lines added to *out.
+ * How two states differ, one line a leaf: "versions.def: prep -> active\n". What could steer a
+ * terminal is escaped.
+ * Returns: the number of lines added to *out; 0 only where they are the same.
  */
-size_t edit_diff(const struct edit_docs *from, const struct edit_docs *to, struct buf *out);
+size_t edit_diff(const struct edit_docs *from, const struct edit_docs *to,
+    const struct edit_look *look, struct buf *out);
+
+/** edit_diff() of one document; `name` stands for it where it has no leaf. NULL: not there. */
+size_t edit_diff_doc(const char *name, const json_t *from, const json_t *to,
+    const struct edit_look *look, struct buf *out);
 
 /** The value at a path ("versions.def"). Borrowed; NULL if there is none. */
 const json_t *edit_find(const struct edit_docs *docs, const char *path);

@@ -77,7 +77,7 @@ take_versions(const json_t *doc, struct intent_app *app, struct err *e)
 
 		if (!path_is_name(id))
 			return err_set(e, ERR_DATA,
-			    "versions: \"%s\" is no version; use letters, digits, . _ and -", id);
+			    "versions.%s: that is no version; use letters, digits, . _ and -", id);
 		if (how == NULL || (strcmp(how, "active") != 0 && strcmp(how, "prep") != 0))
 			return err_set(e, ERR_DATA, "versions.%s: it must be active or prep", id);
 		if (how[0] == 'a' && active != NULL)

@@ -100,28 +100,6 @@ target_read(struct store *s, const char *text, struct target *t, struct err *e)
 	return 0;
 }
 
-int
-target_write(struct store *s, const struct target *t, const struct edit_docs *docs, struct err *e)
-{
-	struct store_write writes[EDIT_DOCS];
-	char *texts[EDIT_DOCS] = { NULL };
-	size_t n = 0;
-	int r;
-
-	for (int d = 0; d < EDIT_DOCS; d++) {
-		if (docs->doc[d] == NULL ||
-		    (t->docs.doc[d] != NULL && json_equal(t->docs.doc[d], docs->doc[d])))
-			continue;
-		texts[d] = edit_render(docs->doc[d]);
-		writes[n++] =
-		    (struct store_write){ t->key[d], texts[d], strlen(texts[d]), t->version[d] };
-	}
-	r = n > 0 ? store_write(s, writes, n, e) : 0;
-	for (int d = 0; d < EDIT_DOCS; d++)
-		free(texts[d]);
-	return r;
-}
-
 void
 target_release(struct target *t)
 {
@@ -131,45 +109,4 @@ target_release(struct target *t)
 		free(t->key[d]);
 	edit_docs_release(&t->docs);
 	*t = (struct target){ 0 };
-}
-
-int
-target_assign(struct store *s, const char *app, const char *cluster, const char *node, int assign,
-    struct store_write *write, char **line, struct err *e)
-{
-	AUTO_ITEMS struct store_items items = { 0 };
-	const struct store_item *item;
-	json_auto_t *doc = NULL;
-	const char *was;
-
-	if (!path_is_name(node))
-		return err_set(e, ERR_DATA,
-		    "\"%s\" cannot name a node; use letters, digits, . _ and -", node);
-	*write = (struct store_write){ .key = xasprintf("nodes/%s/%s", node, app) };
-	if (store_read(s, &write->key, 1, &items, e) < 0)
-		return -1;
-	item = store_find(&items, write->key);
-	doc = item != NULL ? intent_parse_item(item, e) : json_object();
-	if (doc == NULL)
-		return -1;
-	was = json_string_value(json_object_get(doc, "cluster"));
-	write->version = item != NULL ? item->version : 0;
-	*line = xstrdup("");
-	if (!assign && item == NULL)
-		return 0;
-	if (!assign && (was == NULL || strcmp(was, cluster) != 0))
-		return err_set(e, ERR_DATA,
-		    "%s is in cluster %s, not %s; name that one to unassign it", write->key,
-		    was ? was : "(none)", cluster);
-	if (assign && was != NULL && strcmp(was, cluster) == 0)
-		return 0;
-	free(*line);
-	*line = xasprintf("%s: %s -> %s\n", write->key, was ? was : "(none)",
-	    assign ? cluster : "(none)");
-	if (assign) {
-		(void)json_object_set_new(doc, "cluster", json_string(cluster));
-		write->value = edit_render(doc);
-		write->len = strlen(write->value);
-	}
-	return 0;
 }

@@ -23,26 +23,9 @@ struct target {
  */
 int target_read(struct store *s, const char *text, struct target *t, struct err *e);
 
-/**
- * Write those of `docs` that differ from what was read, in one transaction.
- * Returns: 0; -1 with *e set (ERR_BUSY when somebody else was faster).
- */
-int target_write(struct store *s, const struct target *t, const struct edit_docs *docs,
-    struct err *e);
-
 /** Free what it holds. */
 void target_release(struct target *t);
 
 #define AUTO_TARGET __attribute__((cleanup(target_release)))
-
-/**
- * Put an app's cluster on a node, or with `assign` 0 take it off.
- * Effect:  *line tells the change ("nodes/web1/slug: (none) -> production"), empty where there is
- *          none; the caller frees.
- * Returns: 0 and *write, whose value the caller frees; -1 with *e set (ERR_DATA): the node has
- *          another cluster of the app.
- */
-int target_assign(struct store *s, const char *app, const char *cluster, const char *node,
-    int assign, struct store_write *write, char **line, struct err *e);
 
 #endif

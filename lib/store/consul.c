@@ -367,7 +367,14 @@ consul_absent(struct store *base, const char *key, struct err *e)
 	/* Without the index it is some other server's 404. */
 	if (resp.status == 404 && http_header(&resp, "X-Consul-Index") != NULL)
 		return 1;
-	return refuse(s, what, &resp, e);
+	refuse(s, what, &resp, e);
+	/* An unknown token is refused, too, and no policy helps that. */
+	if (resp.status == 403 && strstr(e->msg, "Permission denied") != NULL)
+		return err_set(e, ERR_PERM,
+		    "consul at %s: read %s: Permission denied; the token's policy lacks "
+		    "key \"%s\" { policy = \"read\" }",
+		    s->env.base, key, key);
+	return -1;
 }
 
 static int
@@ -434,9 +441,11 @@ consul_write(struct store *base, const struct store_write *writes, size_t n, str
 	first = json_array_get(json_object_get(answer, "Errors"), 0);
 	what = json_string_value(json_object_get(first, "What"));
 	at = json_integer_value(json_object_get(first, "OpIndex"));
-	if (what != NULL && strstr(what, "Permission denied") != NULL)
-		return err_set(e, ERR_PERM, "consul at %s: the token may not write %s: %.300s",
-		    s->env.base, at >= 0 && (size_t)at < n ? writes[at].key : "it", what);
+	if (what != NULL && strstr(what, "Permission denied") != NULL && at >= 0 && (size_t)at < n)
+		return err_set(e, ERR_PERM,
+		    "consul at %s: the token may not write %s: %.300s; its policy lacks "
+		    "key \"%s\" { policy = \"write\" }",
+		    s->env.base, writes[at].key, what, writes[at].key);
 	return err_set(e, ERR_BUSY,
 	    "somebody else changed it meanwhile; nothing was written, try again (%.300s)",
 	    what ? what : "consul gives no reason");

@@ -1,5 +1,7 @@
 #include "lib/store/consul_env.h"
 
+#include <sys/stat.h>
+
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
@@ -127,6 +129,7 @@ read_token_file(const char *path, char **token, struct err *e)
 	/* Mounted secrets are symlinks, which file_read() does not follow. */
 	AUTO_FREE char *real = realpath(path, NULL), *parent = NULL;
 	size_t from, to, n;
+	struct stat st;
 	int r;
 
 	if (real == NULL)
@@ -136,6 +139,12 @@ read_token_file(const char *path, char **token, struct err *e)
 	dir = dir_open(parent, e);
 	if (dir < 0)
 		return -1;
+	if (fstatat(dir, real + n, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		return err_set(e, ERR_CONFIG,
+		    "others may read or write it (mode %04o), and a token is as good as a password; "
+		    "chmod 600 %s",
+		    (unsigned)(st.st_mode & 07777), real);
 	r = file_read(dir, real + n, TOKEN_FILE_MAX, &text, e);
 	if (r > 0)
 		return err_set(e, ERR_CONFIG, "no such file");

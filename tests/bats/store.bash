@@ -27,12 +27,13 @@ truth() {
 	: >"$LIES"
 }
 
-# Print all documents of the store, one a line, sorted; all but pp/store with -i.
+# Print all documents of the store, one a line, sorted; with -i only those of intent: neither pp/store
+# nor history.
 store_dump() {
 	local key
 
 	for key in $(store_keys); do
-		[ "${1-}$key" = -ipp/store ] || printf '%s %s\n' "$key" "$(store_get "$key" | jq -cS .)"
+		[[ ${1-}$key == -ipp/store || ${1-}$key == -ihistory/* ]] || printf '%s %s\n' "$key" "$(store_get "$key" | jq -cS .)"
 	done
 }
 

@@ -31,7 +31,7 @@ set_slug() {
 	set_slug
 	pp intent assign slug/demo web1
 	cd "$STORE"
-	[ "$(find . -type f | LC_ALL=C sort | tr '\n' ' ')" = "./.lock ./clusters/slug/demo/config.json ./clusters/slug/demo/deploy_config.json ./nodes/web1/slug.json ./owners/slug.json ./pp/store.json " ]
+	[ "$(find . -type f | LC_ALL=C sort | tr '\n' ' ')" = "./.lock ./clusters/slug/demo/config.json ./clusters/slug/demo/deploy_config.json ./history/slug/demo/1.json ./history/slug/demo/2.json ./nodes/web1/slug.json ./owners/slug.json ./pp/store.json " ]
 	[ "$(find . -type f ! -perm 0644)" = "" ]
 	[ "$(find . -type d ! -perm 0755)" = "" ]
 	[ "$(cat clusters/slug/demo/config.json)" = '{
@@ -220,13 +220,19 @@ set_slug() {
 
 # --- killed
 
+# The documents, and how many revisions tell of them: none without the other.
+documents() {
+	pp intent get slug/demo --json |
+		jq -S --argjson n "$(pp intent history slug/demo --json | jq length)" 'del(.index) | .revisions = $n'
+}
+
 @test "killed at any instruction, all documents are the old ones or all are the new ones" {
 	set_slug
-	old=$(pp intent get slug/demo --json)
+	old=$(documents)
 	changes=(versions.abc=active basedir=/data/other users=don)
 	cp -a "$STORE" "$BATS_TEST_TMPDIR/pristine"
 	death_points "$PP" intent set slug/demo "${changes[@]}" >"$BATS_TEST_TMPDIR/points"
-	new=$(pp intent get slug/demo --json)
+	new=$(documents)
 	[ "$old" != "$new" ]
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/points")" -gt 25 ]
 	olds=0 news=0 journals=0
@@ -236,7 +242,7 @@ set_slug() {
 		killed_at "$name" "$count" "$PP" intent set slug/demo "${changes[@]}" ||
 			fail "was not killed at $name $count"
 		[ ! -e "$STORE/.journal" ] || journals=$((journals + 1))
-		now=$(pp intent get slug/demo --json)
+		now=$(documents)
 		case $now in
 		"$old") olds=$((olds + 1)) ;;
 		"$new") news=$((news + 1)) ;;
@@ -244,7 +250,7 @@ set_slug() {
 		esac
 		# The next writer finishes what was begun, and finds nothing in its way.
 		pp intent set slug/demo min_nodes=9 >/dev/null
-		[ "$(pp intent get slug/demo --json)" = "$(jq -S '.config.min_nodes = 9' <<<"$now")" ]
+		[ "$(documents)" = "$(jq -S '.config.min_nodes = 9 | .revisions += 1' <<<"$now")" ]
 		[ "$(jq .min_nodes "$STORE/clusters/slug/demo/config.json")" = 9 ]
 		[ "$(jq -r .basedir "$STORE/clusters/slug/demo/deploy_config.json")" = "$(jq -r .deploy_config.basedir <<<"$now")" ]
 		[ ! -e "$STORE/.journal" ]

@@ -453,6 +453,7 @@ test_round_trip(void)
 static void
 test_diff(void)
 {
+	const struct edit_look plain = { 0 };
 	AUTO_DOCS struct edit_docs a = { { NULL } }, b = { { NULL } };
 	AUTO_BUF struct buf diff = { 0 }, same = { 0 };
 	json_auto_t *from =
@@ -465,12 +466,12 @@ test_diff(void)
 
 	(void)edit_from_json(from, &a, &e);
 	(void)edit_from_json(to, &b, &e);
-	ok(edit_diff(&a, &b, &diff) == 6, "six lines");
+	ok(edit_diff(&a, &b, &plain, &diff) == 6, "six lines");
 	is(diff.data,
 	    "min_nodes: 1 -> (none)\nversions.a: active -> prep\nversions.b: prep -> active\n"
 	    "versions.c: (none) -> prep\nbasedir: (none) -> /a\nusers: x -> x,y\n",
 	    "how it reads");
-	ok(edit_diff(&a, &a, &same) == 0 && same.n == 0, "nothing differs from itself");
+	ok(edit_diff(&a, &a, &plain, &same) == 0 && same.n == 0, "nothing differs from itself");
 }
 
 static void
