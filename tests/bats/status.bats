@@ -308,7 +308,7 @@ slug: open 1231/tcp" ]
 	runit_start
 	body
 	consul_start
-	use_consul
+	export PP_STORE=consul
 	body
 	# The engine goes away while it is waited.
 	pp intent set slug ports=80 >/dev/null
@@ -323,8 +323,8 @@ slug: open 1231/tcp" ]
 	intent_slug abc123:active >/dev/null
 	for wait in 0 1s; do
 		run -1 --separate-stderr pp status --wait=$wait
-		[ "$(rows)" = "slug demo abc123* - - no pending preparer: it is to be ready" ]
-		[ "$stderr" = "pp status: the time of --wait is over: slug: preparer: it is to be ready" ]
+		[ "$(rows)" = "slug demo abc123* - - no pending preparer: it is the active version" ]
+		[ "$stderr" = "pp status: the time of --wait is over: slug: preparer: it is the active version" ]
 	done
 	runit_start
 	converge
@@ -416,11 +416,11 @@ slug: open 1231/tcp" ]
 	intent_slug abc123:active >/dev/null
 	run -1 --separate-stderr pp status -v --wait=2s
 	[ "$(said | grep -c 'waiting for')" = 1 ]
-	[[ $(said) == *"INFO waiting for slug: preparer: it is to be ready"* ]]
+	[[ $(said) == *"INFO waiting for slug: preparer: it is the active version"* ]]
 	[ "$(said | grep -c 'Polling intent store')" = 1 ]
 	TERM=xterm on_terminal '' "$PP" status --wait=1s
 	[ "$status" = 1 ]
-	[[ $output == *$'\e[K'"waiting for slug: preparer: it is to be ready"*APP* ]]
+	[[ $output == *$'\e[K'"waiting for slug: preparer: it is the active version"*APP* ]]
 	TERM=dumb on_terminal '' "$PP" status --wait=1s
 	[[ $output == APP* ]]
 }
