@@ -593,8 +593,7 @@ follow_ends() {
 @test "--wait: the time is over, and the change is made all the same" {
 	linked_slug
 	run -1 --separate-stderr pp intent set slug/demo users=don --wait=1s
-	[ "$(head -n 2 <<<"$output" | tr -s ' ' | cut -c1-15)" = "users[0]: xavie
-APP CLUSTER INT" ] || [[ $output == users*APP* ]]
+	[[ $output == users*APP* ]]
 	[[ $stderr == "pp intent set: the intent is as you said; waiting for this node: the time of --wait is over: slug: "* ]]
 	[ "$(json owners/slug .users)" = '["don"]' ]
 	run -1 --separate-stderr pp intent assign slug/demo node1 --wait=0
