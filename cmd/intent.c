@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/intent.h"
+#include "cmd/status.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
 
@@ -39,6 +40,8 @@ static const struct setting intent_settings[] = {
 	{ "yes", 'y', SETTING_FLAG, SETTING_FLAG_ONLY, NULL, "do not ask" },
 	{ "allow-empty", 0, SETTING_FLAG, SETTING_FLAG_ONLY, NULL,
 	    "also take most nodes or all versions away" },
+	{ "wait", 0, SETTING_DURATION, SETTING_FLAG_ONLY, "DUR",
+	    "then wait until this node is so, for so long at most" },
 	{ "rev", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "N[..M]",
 	    "diff: from one revision to another, or to now" },
 	{ "to", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "N", "rollback: to this revision" },
@@ -49,7 +52,7 @@ static const struct setting intent_settings[] = {
 };
 
 #define SHOWS " json color show-secrets "
-#define WRITES SHOWS "dry-run message "
+#define WRITES SHOWS "dry-run message wait "
 #define REMOVES "allow-empty yes "
 
 static const struct verb verbs[] = {
@@ -205,6 +208,29 @@ agree(struct intent_run *run, const struct change *c, const char *prefix, enum i
 	    0;
 }
 
+/* Of the apps of a change, what --wait is to follow: where nothing changes, all that it speaks of. */
+static void
+take_touched(struct intent_run *run, const struct change *c)
+{
+	int all = change_count(c) == 0;
+
+	strv_release(&run->touched);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct change_doc *d = &c->v[i];
+		const json_t *at = d->after != NULL ? d->after : d->before;
+		const char *cluster = json_string_value(json_object_get(at, "cluster"));
+		AUTO_FREE char *name = NULL;
+
+		if (at == NULL || (!all && json_equal(d->before, d->after)))
+			continue;
+		if (d->k.kind != CHANGE_NODE)
+			cluster = d->k.cluster[0] != '\0' ? d->k.cluster : NULL;
+		name = cluster != NULL ? xasprintf("%s/%s", d->k.app, cluster) : xstrdup(d->k.app);
+		if (!strv_has(&run->touched, name))
+			strv_add(&run->touched, mem_take(&name));
+	}
+}
+
 int
 intent_commit(struct intent_run *run, const struct change *c, const char *prefix,
     enum intent_ask ask, struct err *e)
@@ -215,6 +241,7 @@ intent_commit(struct intent_run *run, const struct change *c, const char *prefix
 	/* What is wrong with the command line comes before anything is done. */
 	if (intent_look(run, &look, e) < 0)
 		return -1;
+	take_touched(run, c);
 	if (change_count(c) == 0)
 		return settings_flag(run->settings, "json") ? intent_print(run, c, prefix, e) : 0;
 	if (settings_flag(run->settings, "dry-run"))
@@ -349,11 +376,28 @@ run_verb(const struct verb *verb, struct intent_run *run, struct err *e)
 	return r;
 }
 
+/* --wait, when the change is made. */
+static int
+follow(const struct intent_run *run, struct err *e)
+{
+	int r;
+
+	if (run->touched.n == 0)
+		return 0;
+	/* Who reads it from a pipe sees the change before it is waited for. */
+	(void)fflush(stdout);
+	r = status_wait(run->settings, &run->touched,
+	    settings_flag(run->settings, "json") ? "json" : "table",
+	    settings_duration(run->settings, "wait", 0), STATUS_HERE, e);
+	return r < 0 ? err_wrap(e, "the intent is as you said; waiting for this node") : r;
+}
+
 static int
 run_intent(const struct verb *verb, int argc, char **argv, struct settings *settings, struct err *e)
 {
 	AUTO_STRV struct strv operands = { 0 };
 	struct intent_run run = { .verb = verb->name, .settings = settings };
+	int r;
 
 	settings_add(settings, pass_settings);
 	settings_add(settings, history_settings);
@@ -362,11 +406,17 @@ run_intent(const struct verb *verb, int argc, char **argv, struct settings *sett
 		return -1;
 	if (settings_flag(settings, "help"))
 		return usage(stdout);
+	if (settings_flag(settings, "dry-run") && settings_text(settings, "wait") != NULL)
+		return err_set(e, ERR_USAGE, "--wait has nothing to wait for with --dry-run");
 	if (check_options(verb, settings, e) < 0 || agent_load_settings(settings, NULL, e) < 0)
 		return -1;
 	log_set_verbose(settings_flag(settings, "verbose"));
 	run.operands = operands;
-	return run_verb(verb, &run, e);
+	r = run_verb(verb, &run, e);
+	if (r == 0 && settings_text(settings, "wait") != NULL)
+		r = follow(&run, e);
+	strv_release(&run.touched);
+	return r;
 }
 
 int

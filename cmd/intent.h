@@ -22,6 +22,7 @@ struct intent_run {
 	struct store *store;  /* NULL for verbs that need none */
 	struct strv operands; /* without the verb */
 	struct change_note note;
+	struct strv touched; /* "slug/production", "slug": what --wait is to follow */
 };
 
 /** Which words a change needs before it is made. */

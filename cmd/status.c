@@ -5,28 +5,15 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/status.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-#define AGENTS_MAX 16
-
 static const struct setting status_settings[] = {
 	{ "format", 0, SETTING_TEXT, SETTING_FLAG_ONLY, "FORMAT", "table (default) or json" },
+	{ "wait", 0, SETTING_DURATION, SETTING_FLAG_ONLY, "DUR",
+	    "look until all is converged, for so long at most" },
 	{ 0 },
-};
-
-/* What the agents make of one app, put together. */
-struct row {
-	const struct intent_app *app;
-	const struct seen *seen;
-	enum plan_state state;
-	char *reason;
-	json_t *agents; /* name -> {state, reason} */
-};
-
-struct rows {
-	struct row *v;
-	size_t n;
 };
 
 /* Which state of an agent speaks for the app: what went wrong, then what is to be done. */
@@ -42,21 +29,22 @@ weight(enum plan_state state)
 	return weights[state];
 }
 
-static struct row *
-find_row(struct rows *rows, const struct app_plan *ap)
+static struct status_row *
+find_row(struct status_rows *rows, const struct app_plan *ap)
 {
 	for (size_t i = 0; i < rows->n; i++)
 		if (rows->v[i].app == ap->app)
 			return &rows->v[i];
 	rows->v = xreallocarray(rows->v, rows->n + 1, sizeof *rows->v);
 	rows->v[rows->n] =
-	    (struct row){ .app = ap->app, .seen = ap->seen, .agents = json_object() };
+	    (struct status_row){ .app = ap->app, .seen = ap->seen, .agents = json_object() };
 	return &rows->v[rows->n++];
 }
 
 /* One agent's word on one app. An agent that is disabled does not do what it would. */
 static void
-add_app_plan(struct row *row, const char *agent, const struct app_plan *ap, const char *disabled)
+add_app_plan(struct status_row *row, const char *agent, const struct app_plan *ap,
+    const char *disabled)
 {
 	int idle = disabled != NULL && ap->state == PLAN_PENDING;
 	enum plan_state state = idle ? PLAN_WAITING : ap->state;
@@ -74,25 +62,24 @@ add_app_plan(struct row *row, const char *agent, const struct app_plan *ap, cons
 }
 
 /* What an agent says of the node as a whole is news where no app speaks for it. */
-static int
-tell_node(const char *agent, const struct plan *plan)
+static void
+add_news(struct status_look *l, const char *agent, const struct plan *plan)
 {
 	size_t steps = 0;
-	int failed = 0;
 
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct app_plan *ap = &plan->apps[i];
 
 		steps += ap->app != NULL ? ap->nsteps : 0;
-		failed |= ap->app == NULL && ap->state == PLAN_FAILED;
+		l->failed |= ap->app == NULL && ap->state == PLAN_FAILED;
 		if (ap->app == NULL && (ap->state == PLAN_FAILED || steps == 0))
-			log_warn("%s: %s: %s", agent, plan_state_name(ap->state), ap->reason);
+			strv_add(&l->news,
+			    xasprintf("%s: %s: %s", agent, plan_state_name(ap->state), ap->reason));
 	}
-	return failed;
 }
 
 static void
-add_plan(struct rows *rows, const char *agent, const struct plan *plan, const char *disabled)
+add_plan(struct status_rows *rows, const char *agent, const struct plan *plan, const char *disabled)
 {
 	for (size_t i = 0; i < plan->n; i++)
 		if (plan->apps[i].app != NULL)
@@ -102,7 +89,7 @@ add_plan(struct rows *rows, const char *agent, const struct plan *plan, const ch
 
 /* What is live by its link: "installs/slug_abc" is version abc. */
 static const char *
-live_version(const struct row *row)
+live_version(const struct status_row *row)
 {
 	const char *current = row->seen->live.current, *slash;
 	size_t n = strlen(row->app->name);
@@ -116,7 +103,7 @@ live_version(const struct row *row)
 }
 
 static const char *
-running(const struct row *row)
+running(const struct status_row *row)
 {
 	const struct seen_live *live = &row->seen->live;
 
@@ -128,7 +115,7 @@ running(const struct row *row)
 }
 
 static json_t *
-prepared_versions(const struct row *row)
+prepared_versions(const struct status_row *row)
 {
 	json_t *list = json_array();
 
@@ -140,7 +127,7 @@ prepared_versions(const struct row *row)
 
 /* What was read of a document before it proved wrong is not what is intended. */
 static size_t
-intended_versions(const struct row *row)
+intended_versions(const struct status_row *row)
 {
 	return row->app->certainty == INTENT_STATED ? row->app->nversions : 0;
 }
@@ -184,7 +171,7 @@ open_ports(const struct pass *p, const struct intent_app *app)
 }
 
 static json_t *
-row_json(const struct pass *p, const struct row *row)
+row_json(const struct pass *p, const struct status_row *row)
 {
 	const struct intent_version *active =
 	    intended_versions(row) > 0 ? intent_active(row->app) : NULL;
@@ -201,7 +188,7 @@ row_json(const struct pass *p, const struct row *row)
 }
 
 static void
-print_json(const struct pass *p, const struct rows *rows)
+print_json(const struct pass *p, const struct status_rows *rows)
 {
 	json_auto_t *apps = json_array(), *doc = NULL;
 	AUTO_FREE char *text = NULL;
@@ -216,7 +203,7 @@ print_json(const struct pass *p, const struct rows *rows)
 enum { COLUMNS = 8 };
 
 static void
-row_cells(const struct row *row, struct strv *cells)
+row_cells(const struct status_row *row, struct strv *cells)
 {
 	AUTO_STRV struct strv intended = { 0 }, prepared = { 0 };
 	const char *live = live_version(row);
@@ -242,7 +229,7 @@ row_cells(const struct row *row, struct strv *cells)
 }
 
 static void
-print_table(const struct rows *rows)
+print_table(const struct status_rows *rows)
 {
 	static const char *const heads[COLUMNS] = { "APP", "CLUSTER", "INTENDED", "PREPARED",
 		"LIVE", "RUNNING", "STATE", "REASON" };
@@ -269,7 +256,7 @@ print_table(const struct rows *rows)
 
 /* For apps that were named: each port that is open, and what has come through it. */
 static void
-print_ports(const struct pass *p, const struct rows *rows)
+print_ports(const struct pass *p, const struct status_rows *rows)
 {
 	for (size_t i = 0; i < rows->n; i++) {
 		size_t n;
@@ -288,9 +275,8 @@ print_ports(const struct pass *p, const struct rows *rows)
 	}
 }
 
-/* "slug" or "slug/production", of those that were named; none were: all. */
-static int
-is_named(const struct intent_app *app, const struct strv *names)
+int
+status_is_named(const struct intent_app *app, const struct strv *names)
 {
 	if (names->n == 0)
 		return 1;
@@ -299,8 +285,8 @@ is_named(const struct intent_app *app, const struct strv *names)
 		size_t n = strcspn(name, "/");
 
 		if (strlen(app->name) == n && memcmp(app->name, name, n) == 0 &&
-		    (name[n] == '\0' ||
-			(app->cluster != NULL && strcmp(app->cluster, name + n + 1) == 0)))
+		    (name[n] == '\0' || app->cluster == NULL ||
+			strcmp(app->cluster, name + n + 1) == 0))
 			return 1;
 	}
 	return 0;
@@ -321,49 +307,105 @@ agent_settings(const struct agent *agent, const struct settings *given, struct s
 	return agent_load_settings(own, agent->name, e);
 }
 
+void
+status_look_release(struct status_look *l)
+{
+	for (size_t k = 0; agents[k] != NULL; k++) {
+		plan_release(&l->plans[k]);
+		settings_release(&l->own[k]);
+	}
+	for (size_t i = 0; i < l->rows.n; i++) {
+		free(l->rows.v[i].reason);
+		json_decref(l->rows.v[i].agents);
+	}
+	free(l->rows.v);
+	strv_release(&l->news);
+	pass_release(&l->p);
+}
+
 static int
-observe_all(struct pass *p, const struct settings *given, struct settings *own, int *seen,
-    struct err *e)
+observe_all(struct status_look *l, const struct settings *given, int *seen, struct err *e)
 {
 	for (size_t k = 0; agents[k] != NULL; k++) {
 		struct err why = ERR_INIT;
 
-		if (agent_settings(agents[k], given, &own[k], e) < 0)
+		if (agent_settings(agents[k], given, &l->own[k], e) < 0)
 			return -1;
-		p->settings = &own[k];
-		seen[k] = agents[k]->observe(p, &why) == 0;
-		if (!seen[k])
-			log_warn("%s: its part is left out: %s", agents[k]->name, why.msg);
+		l->p.settings = &l->own[k];
+		seen[k] = agents[k]->observe(&l->p, &why) == 0;
+		if (seen[k])
+			continue;
+		l->left_out = 1;
+		strv_add(&l->news,
+		    xasprintf("%s: its part is left out: %s", agents[k]->name, why.msg));
 	}
+	return 0;
+}
+
+int
+status_look_take(struct status_look *l, const struct settings *given, struct err *e)
+{
+	int seen[STATUS_AGENTS_MAX] = { 0 };
+
+	*l = (struct status_look){ .failed = 0 };
+	if (pass_open(&l->p, given, 0, e) < 0 || pass_read(&l->p, INTENT_OWNERS, e) < 0 ||
+	    observe_all(l, given, seen, e) < 0)
+		return -1;
+	for (size_t k = 0; agents[k] != NULL; k++) {
+		AUTO_FREE char *disabled = NULL;
+
+		l->p.settings = &l->own[k];
+		if (!seen[k])
+			continue;
+		if (state_disabled(&l->p.state, agents[k]->name, &disabled, e) < 0)
+			return -1;
+		agents[k]->plan(&l->p, &l->plans[k]);
+		add_plan(&l->rows, agents[k]->name, &l->plans[k], disabled);
+		add_news(l, agents[k]->name, &l->plans[k]);
+	}
+	return 0;
+}
+
+/* A gone app of which nothing is left is not worth a line. */
+static int
+is_over(const struct status_row *row)
+{
+	return row->app->certainty == INTENT_GONE && row->state == PLAN_CONVERGED;
+}
+
+int
+status_is_here(const struct status_rows *rows, const char *name)
+{
+	struct strv one = { (char *[]){ (char *)name, NULL }, 1 };
+
+	for (size_t i = 0; i < rows->n; i++)
+		if (!is_over(&rows->v[i]) && status_is_named(rows->v[i].app, &one))
+			return 1;
 	return 0;
 }
 
 /* An app that was asked for and is not here is news to whoever asked. */
 static int
-is_shown(const struct rows *rows, const char *name, const char *node)
+is_shown(const struct status_rows *rows, const char *name, const char *node)
 {
-	struct strv one = { (char *[]){ (char *)name, NULL }, 1 };
+	int here = status_is_here(rows, name);
 
-	for (size_t i = 0; i < rows->n; i++)
-		if (is_named(rows->v[i].app, &one))
-			return 1;
-	log_warn("%s: not assigned to %s", name, node);
-	return 0;
+	if (!here)
+		log_warn("%s: not assigned to %s", name, node);
+	return here;
 }
 
 static int
-print_rows(const struct pass *p, const struct rows *all, const struct strv *names,
+print_rows(const struct pass *p, const struct status_rows *all, const struct strv *names,
     const char *format)
 {
-	struct rows rows = { xcalloc(all->n, sizeof *rows.v), 0 };
+	struct status_rows rows = { xcalloc(all->n, sizeof *rows.v), 0 };
 	int code = 0;
 
 	for (size_t i = 0; i < all->n; i++) {
-		const struct row *row = &all->v[i];
+		const struct status_row *row = &all->v[i];
 
-		/* A gone app of which nothing is left is not worth a line. */
-		if (!is_named(row->app, names) ||
-		    (row->app->certainty == INTENT_GONE && row->state == PLAN_CONVERGED))
+		if (is_over(row) || !status_is_named(row->app, names))
 			continue;
 		rows.v[rows.n++] = *row;
 		if (row->state == PLAN_FAILED || row->state == PLAN_HELD)
@@ -381,43 +423,23 @@ print_rows(const struct pass *p, const struct rows *all, const struct strv *name
 	return code;
 }
 
+int
+status_look_print(const struct status_look *l, const struct strv *names, const char *format)
+{
+	for (size_t i = 0; i < l->news.n; i++)
+		log_warn("%s", l->news.items[i]);
+	return print_rows(&l->p, &l->rows, names, format) | l->failed;
+}
+
 static int
 show(const struct settings *given, const struct strv *names, const char *format, struct err *e)
 {
-	struct settings own[AGENTS_MAX] = { { { 0 }, { { 0 } }, 0 } };
-	struct plan plans[AGENTS_MAX] = { { 0 } };
-	int seen[AGENTS_MAX] = { 0 }, r, failed = 0;
-	struct rows rows = { 0 };
-	struct pass p;
+	struct status_look l;
+	int r = status_look_take(&l, given, e);
 
-	r = pass_open(&p, given, 0, e);
 	if (r == 0)
-		r = pass_read(&p, INTENT_OWNERS, e);
-	if (r == 0)
-		r = observe_all(&p, given, own, seen, e);
-	for (size_t k = 0; r == 0 && agents[k] != NULL; k++) {
-		AUTO_FREE char *disabled = NULL;
-
-		p.settings = &own[k];
-		if (!seen[k])
-			continue;
-		r = state_disabled(&p.state, agents[k]->name, &disabled, e);
-		agents[k]->plan(&p, &plans[k]);
-		add_plan(&rows, agents[k]->name, &plans[k], disabled);
-		failed |= tell_node(agents[k]->name, &plans[k]);
-	}
-	if (r == 0)
-		r = print_rows(&p, &rows, names, format) | failed;
-	for (size_t k = 0; agents[k] != NULL; k++) {
-		plan_release(&plans[k]);
-		settings_release(&own[k]);
-	}
-	for (size_t i = 0; i < rows.n; i++) {
-		free(rows.v[i].reason);
-		json_decref(rows.v[i].agents);
-	}
-	free(rows.v);
-	pass_release(&p);
+		r = status_look_print(&l, names, format);
+	status_look_release(&l);
 	return r;
 }
 
@@ -446,7 +468,11 @@ run(struct settings *settings, int argc, char **argv, struct err *e)
 	timeout = settings_duration(settings, "timeout", 0);
 	if (timeout > 0)
 		clock_set_deadline(timeout);
-	return show(settings, &operands, format != NULL ? format : "table", e);
+	format = format != NULL ? format : "table";
+	if (settings_text(settings, "wait") == NULL)
+		return show(settings, &operands, format, e);
+	return status_wait(settings, &operands, format, settings_duration(settings, "wait", 0),
+	    STATUS_ALL, e);
 }
 
 int

@@ -505,3 +505,118 @@ nodes/web2/slug: (none) -> demo" ]
 	pp intent set slug/demo min_nodes=1
 	[ "$(json pp/store .id)" != "$first" ]
 }
+
+# --- --wait
+
+# An app without a service, on this node; what it takes to make it so, without one agent's part.
+linked_slug() {
+	own_places
+	export PP_REPO=$REPO_URL PP_CMD=true
+	mkdir -p "$PP_RUNIT" "$PP_RUNIT_STAGE"
+	repo_add slug abc none
+	repo_add slug def none
+	pp intent set slug/demo versions=abc:active,def:prep basedir="$BASEDIR" ports=1212 users=xavier >/dev/null
+	pp intent assign slug/demo node1 >/dev/null
+}
+
+converge_all() {
+	local agent
+
+	for agent in preparer setlive iptables sudoers; do
+		pp converge $agent --allow-empty 2>/dev/null || return
+	done
+}
+
+# follow ARG...: pp intent ARG... in the background.
+follow() {
+	: >"$BATS_TEST_TMPDIR/follow.log"
+	spawn follow "$PP" intent "$@"
+	FOLLOWS=$SPAWNED
+}
+
+# The change is made and printed, and it waits.
+still_follows() {
+	wait_until 15 grep -q "$1" "$BATS_TEST_TMPDIR/follow.log"
+	sleep 1.5
+	is_running "$FOLLOWS" || fail "it has ended: $(cat "$BATS_TEST_TMPDIR/follow.log")"
+	run -1 grep APP "$BATS_TEST_TMPDIR/follow.log"
+}
+
+follow_ends() {
+	local code=0
+
+	wait_until 30 is_gone "$FOLLOWS"
+	wait "$FOLLOWS" || code=$?
+	output=$(tr -s ' ' <"$BATS_TEST_TMPDIR/follow.log")
+	[ "$code" = "$1" ] || fail "exit $code, not $1: $output"
+}
+
+@test "--wait goes on until this node is as it was said" {
+	body() {
+		rm -rf "$BASEDIR" "$PP_STATE_DIR" "${PP_CONFIG_DIR-/nonexistent}" "${PP_PATH-/nonexistent}"
+		linked_slug
+		follow set slug/demo versions.def=active --wait=2m
+		still_follows '^versions.def: prep -> active$'
+		converge_all
+		follow_ends 0
+		[[ $output == *"slug demo abc,def* abc,def def no converged"* ]]
+
+		follow rollback slug/demo --wait=2m
+		still_follows '^versions.abc: prep -> active$'
+		converge_all
+		follow_ends 0
+		[[ $output == *"slug demo abc*,def abc,def abc no converged"* ]]
+
+		# There is nothing to change, and it is so.
+		run -0 pp intent set slug/demo versions.abc=active --wait=2m
+		[[ $output == APP*converged* ]]
+
+		follow unassign slug/demo node1 --allow-empty --wait=2m
+		still_follows '^nodes/node1/slug'
+		converge_all
+		follow_ends 0
+		[ ! -e "$PP_PATH/slug" ]
+
+		echo '{"nodes/node1/slug": {"cluster": "demo"}}' >"$BATS_TEST_TMPDIR/all.json"
+		follow apply -f "$BATS_TEST_TMPDIR/all.json" --yes --wait=2m
+		still_follows 'nodes/node1/slug'
+		converge_all
+		follow_ends 0
+		[[ $output == *"slug demo abc*,def abc,def abc no converged"* ]]
+	}
+	body
+	consul_start
+	export PP_STORE=consul
+	body
+}
+
+@test "--wait: the time is over, and the change is made all the same" {
+	linked_slug
+	run -1 --separate-stderr pp intent set slug/demo users=don --wait=1s
+	[[ $output == users*APP* ]]
+	[[ $stderr == "pp intent set: the intent is as you said; waiting for this node: the time of --wait is over: slug: "* ]]
+	[ "$(json owners/slug .users)" = '["don"]' ]
+	run -1 --separate-stderr pp intent assign slug/demo node1 --wait=0
+	[[ $output == APP*slug*pending* ]]
+}
+
+@test "--wait: an app that is on other nodes is not waited for, and that is said" {
+	linked_slug
+	for change in "set slug/other versions=v1:active basedir=/data/other" "assign slug/other web1" \
+		"unassign slug/other web1 --allow-empty"; do
+		# shellcheck disable=SC2086
+		run -0 --separate-stderr pp intent $change --wait=2m
+		[ "$stderr" = "slug/other is not on this node (node1); its own nodes tell by pp status --wait" ] ||
+			[[ $stderr == *"has no "* ]] || fail "$change: $stderr"
+		[[ $output != *APP* ]]
+	done
+	run -0 --separate-stderr pp intent set slug/other min_nodes=1 --node=web7 --wait=2m
+	[ "$stderr" = "slug/other is not on this node (web7); its own nodes tell by pp status --wait" ]
+}
+
+@test "--wait is refused with --dry-run, and by what changes nothing" {
+	set_slug
+	refused 64 "--wait has nothing to wait for with --dry-run" pp intent set slug/demo min_nodes=5 -n --wait=1s
+	[ "$(json clusters/slug/demo/config .min_nodes)" = 2 ]
+	refused 64 "--wait is no option of pp intent get" pp intent get slug/demo --wait=1s
+}

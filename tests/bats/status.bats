@@ -3,6 +3,7 @@
 
 load helper
 load node
+load intent
 
 setup() {
 	helper_setup
@@ -255,4 +256,171 @@ slug_json() {
 	run -69 --separate-stderr pp status
 	[[ $stderr == "pp status: dir:"* ]]
 	[ "$output" = "" ]
+}
+
+# --- --wait
+
+# follow ARG...: pp status ARG... in the background, its output in follow.log.
+follow() {
+	: >"$BATS_TEST_TMPDIR/follow.log"
+	spawn follow "$PP" status "$@"
+	FOLLOWS=$SPAWNED
+}
+
+# It goes on for longer than it takes to look again, and has said nothing.
+still_follows() {
+	sleep 1.5
+	is_running "$FOLLOWS" || fail "it has ended: $(cat "$BATS_TEST_TMPDIR/follow.log")"
+	[ ! -s "$BATS_TEST_TMPDIR/follow.log" ] || fail "it has said: $(cat "$BATS_TEST_TMPDIR/follow.log")"
+}
+
+# It ends with the exit status $1; what it has printed is in $output.
+follow_ends() {
+	local code=0
+
+	wait_until 30 is_gone "$FOLLOWS"
+	wait "$FOLLOWS" || code=$?
+	output=$(cat "$BATS_TEST_TMPDIR/follow.log")
+	[ "$code" = "$1" ] || fail "exit $code, not $1: $output"
+}
+
+@test "--wait ends when the last of the agents has made it so, and prints that" {
+	body() {
+		rm -rf "$BASEDIR" "$PP_STATE_DIR" "$BATS_TEST_TMPDIR"/port_authority.d "$BATS_TEST_TMPDIR"/sudoers.d
+		intent_slug >/dev/null
+		follow slug --wait=2m
+		still_follows
+		pp converge sudoers 2>/dev/null
+		pp converge preparer 2>/dev/null
+		pp converge setlive 2>/dev/null
+		still_follows
+		pp converge iptables 2>/dev/null
+		follow_ends 0
+		[ "$(rows)" = "slug demo abc123,def456* abc123,def456 def456 yes converged
+slug: open 1212/tcp
+slug: open 1231/tcp" ]
+		run -0 --separate-stderr pp status slug/demo --wait=0 --format=json
+		[ "$(jq -r '.apps[0].state' <<<"$output")" = converged ]
+		[ "$stderr" = "" ]
+	}
+	repo_add slug abc123
+	repo_add slug def456
+	runit_start
+	body
+	consul_start
+	export PP_STORE=consul
+	body
+	# The engine goes away while it is waited.
+	pp intent set slug ports=80 >/dev/null
+	follow slug --wait=3s
+	still_follows
+	consul_kill
+	follow_ends 69
+}
+
+@test "--wait ends with 1 when its time is over, and says what is missing" {
+	repo_add slug abc123
+	intent_slug abc123:active >/dev/null
+	for wait in 0 1s; do
+		run -1 --separate-stderr pp status --wait=$wait
+		[ "$(rows)" = "slug demo abc123* - - no pending preparer: it is the active version" ]
+		[ "$stderr" = "pp status: the time of --wait is over: slug: preparer: it is the active version" ]
+	done
+	runit_start
+	converge
+	# Neither what is disabled nor what could not be looked at is done.
+	pp intent set slug ports=80 >/dev/null
+	pp disable iptables -m 'a test' >/dev/null
+	pp converge setlive 2>/dev/null
+	run -0 pp status slug
+	run -1 --separate-stderr pp status slug --wait=1s
+	[[ $stderr == "pp status: the time of --wait is over: slug: iptables: disabled: "*"a test"* ]]
+	pp enable iptables >/dev/null
+	pp converge iptables 2>/dev/null
+	rm -r "$BATS_TEST_TMPDIR/sudoers.d"
+	: >"$BATS_TEST_TMPDIR/sudoers.d"
+	run -0 pp status
+	run -1 --separate-stderr pp status --wait=1s
+	[[ $stderr == *"pp status: the time of --wait is over: sudoers: its part is left out: "* ]]
+	run -64 pp status --wait=soon
+}
+
+@test "--wait follows the intent when it changes, also when the app is unassigned" {
+	repo_add slug abc123
+	repo_add slug def456
+	intent_slug >/dev/null
+	# That one app goes is nothing to be careful about where there are others.
+	pp intent set other/demo versions=v1:prep basedir="$BATS_TEST_TMPDIR/other" ports=99 >/dev/null
+	pp intent assign other/demo node1 >/dev/null
+	repo_add other v1
+	runit_start
+	converge
+	pp intent set slug users=xavier >/dev/null
+	follow slug/demo --wait=2m
+	still_follows
+	pp intent set slug versions.abc123=active >/dev/null
+	pp converge sudoers 2>/dev/null
+	still_follows
+	converge
+	follow_ends 0
+	[[ $(rows) == "slug demo abc123*,def456 abc123,def456 abc123 yes converged"* ]]
+
+	pp intent set slug ports=80 >/dev/null
+	follow slug/demo --wait=2m
+	still_follows
+	pp intent unassign slug/demo node1 --allow-empty >/dev/null
+	still_follows
+	converge
+	follow_ends 0
+	[[ $output == *"slug/demo: not assigned to node1"* ]]
+
+	# What is not there from the beginning is a slip.
+	run -1 pp status slug --wait=2m
+	[[ $output == *"slug: not assigned to node1"* ]]
+	run -1 pp status other nix --wait=2m
+	[[ $output == *"nix: not assigned to node1"* ]]
+	run -0 pp status --wait=2m
+}
+
+@test "--wait waits on what failed, what is held, and a store that is away" {
+	repo_add slug abc123
+	intent_slug abc123:active >/dev/null
+	runit_start
+	pp converge preparer 2>/dev/null
+	chmod 0644 "$BASEDIR/installs/slug_abc123/bin/launch"
+	run -1 pp status
+	follow --wait=2m
+	still_follows
+	chmod 0755 "$BASEDIR/installs/slug_abc123/bin/launch"
+	mv "${PP_STORE#dir:}" "$BATS_TEST_TMPDIR/away"
+	still_follows
+	mv "$BATS_TEST_TMPDIR/away" "${PP_STORE#dir:}"
+	converge
+	follow_ends 0
+
+	was=$(store_get clusters/slug/demo/config)
+	store_put clusters/slug/demo/config '{"versions": 1}'
+	follow --wait=2m
+	still_follows
+	store_put clusters/slug/demo/config "$was"
+	follow_ends 0
+
+	mv "${PP_STORE#dir:}" "$BATS_TEST_TMPDIR/away"
+	run -69 --separate-stderr pp status --wait=1s
+	[[ $stderr == "pp status: dir:"* ]]
+	[ "$output" = "" ]
+}
+
+@test "--wait tells what it waits for: on a terminal in one line, with -v when it changes" {
+	repo_add slug abc123
+	intent_slug abc123:active >/dev/null
+	run -1 --separate-stderr pp status -v --wait=2s
+	[ "$(said | grep -c 'waiting for')" = 1 ]
+	[[ $(said) == *"INFO waiting for slug: preparer: it is the active version"* ]]
+	[ "$(said | grep -c 'Polling intent store')" = 1 ]
+	TERM=xterm on_terminal '' "$PP" status --wait=1s
+	[ "$status" = 1 ]
+	[[ $output == *$'\e[K'"waiting for slug: preparer: it is the active version"*APP* ]]
+	TERM=dumb on_terminal '' "$PP" status --wait=1s
+	[[ $output == APP* ]]
 }
