@@ -213,7 +213,7 @@ show_progress(const struct jobs *jobs)
 	const struct job *first = NULL;
 	int known = 1;
 
-	if (jobs->counters == NULL || jobs->running == 0)
+	if (jobs->counters == NULL)
 		return;
 	for (size_t i = 0; i < jobs->n; i++) {
 		const struct job *job = &jobs->all[i];
@@ -225,6 +225,8 @@ show_progress(const struct jobs *jobs)
 		total += jobs->counters[job->place].total;
 		known = known && jobs->counters[job->place].total > 0;
 	}
+	if (first == NULL)
+		return;
 	rate = ms > 0 ? (done + jobs->finished_bytes) * 1000 / (uint64_t)ms : 0;
 	buf_printf(&text, "%s %s", first->ap->app->name, first->step->subject);
 	if (jobs->running > 1)

@@ -116,14 +116,13 @@ unpacker_failed(int status, struct buf *output, struct err *e)
 {
 	AUTO_STRV struct strv lines = { 0 };
 	const char *last = "pp-unpack ended without a word";
-	AUTO_FREE char *killed = NULL;
 
+	if (status > 128)
+		return err_set(e, ERR_FAIL, "pp-unpack was killed by signal %d", status - 128);
 	strv_split(&lines, output->data, '\n');
 	for (size_t i = 0; i < lines.n; i++)
 		if (lines.items[i][0] != '\0')
 			last = lines.items[i];
-	if (status > 128)
-		last = killed = xasprintf("pp-unpack was killed by signal %d", status - 128);
 	return err_set(e,
 	    status == EX_DATAERR    ? ERR_DATA :
 		status == EX_NOPERM ? ERR_PERM :
