@@ -323,6 +323,16 @@ status_look_release(struct status_look *l)
 	pass_release(&l->p);
 }
 
+/* An agent that cannot look can do nothing for any app either. */
+static void
+fail_all(struct status_look *l, const struct agent *agent, struct plan *plan, const char *why)
+{
+	for (size_t i = 0; i < l->p.intent.napps; i++)
+		plan_say(plan_add(plan, &l->p.intent.apps[i], &l->p.seen[i]), PLAN_FAILED, "%s",
+		    why);
+	add_plan(&l->rows, agent->name, plan, NULL);
+}
+
 static int
 observe_all(struct status_look *l, const struct settings *given, int *seen, struct err *e)
 {
@@ -335,6 +345,9 @@ observe_all(struct status_look *l, const struct settings *given, int *seen, stru
 		seen[k] = agents[k]->observe(&l->p, &why) == 0;
 		if (seen[k])
 			continue;
+		/* What this user may not see is somebody else's to tell; all else is a fault. */
+		if (why.class != ERR_PERM)
+			fail_all(l, agents[k], &l->plans[k], why.msg);
 		l->left_out = 1;
 		strv_add(&l->news,
 		    xasprintf("%s: its part is left out: %s", agents[k]->name, why.msg));

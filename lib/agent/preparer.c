@@ -85,8 +85,25 @@ find_leftovers(const struct intent_app *app, const struct installs *found,
 }
 
 /* What is installed and not intended, and what of that is in use. */
+/*
+ * May this be another app's, whose name begins with this one's? Two basedirs can be one directory by a
+ * link, and slug_x_1 is slug's version x_1 as well as slug_x's version 1.
+ */
 static int
-find_others(const struct intent_app *app, int dir, struct installs *found,
+may_be_of_another(const struct pass *p, const struct intent_app *app, const char *name)
+{
+	for (size_t i = 0; i < p->intent.napps; i++) {
+		const char *other = p->intent.apps[i].name;
+		size_t n = strlen(other);
+
+		if (n > strlen(app->name) && strncmp(name, other, n) == 0 && name[n] == '_')
+			return 1;
+	}
+	return 0;
+}
+
+static int
+find_others(const struct pass *p, const struct intent_app *app, int dir, struct installs *found,
     struct seen_installs *seen, struct err *e)
 {
 	size_t others = 0;
@@ -102,7 +119,8 @@ find_others(const struct intent_app *app, int dir, struct installs *found,
 		const struct installs_entry *entry = &found->entries[i];
 		int linked;
 
-		if (entry->kind != INSTALLS_INSTALL || is_intended(app, entry->version))
+		if (entry->kind != INSTALLS_INSTALL || is_intended(app, entry->version) ||
+		    may_be_of_another(p, app, entry->name))
 			continue;
 		linked = installs_linked(dir, app->name, entry->version, e);
 		if (linked < 0)
@@ -160,7 +178,7 @@ look(const struct pass *p, const struct intent_app *app, struct seen_installs *s
 	    installs_scan(dir, app->name, &found, e) < 0)
 		return -1;
 	find_leftovers(app, &found, seen);
-	return find_others(app, dir, &found, seen, e);
+	return find_others(p, app, dir, &found, seen, e);
 }
 
 static int
@@ -262,6 +280,9 @@ apply(struct pass *p, const struct app_plan *ap, const struct step *step, struct
 	dir = dir_make_at(base, "installs", 0755, e);
 	if (dir < 0)
 		return err_wrap(e, "%s", app->basedir);
+	if (step->kind == PREPARE_MEND)
+		log_warn("%s/%s_%s is not as it was unpacked, and is installed afresh: %s", path,
+		    app->name, step->subject, step->reason);
 	if (step->kind == PREPARE_SWEEP)
 		return installs_sweep(dir, step->subject, e);
 	if (step->kind == PREPARE_PRUNE)

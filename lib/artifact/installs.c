@@ -279,11 +279,12 @@ installs_prune(int dir, const char *app, const char *version, struct err *e)
 	AUTO_CLOSE int held = installs_hold(dir, name, e);
 	int linked;
 
-	if (held < 0)
-		return held == -1 ? -1 : 0;
+	/* Somebody who holds it, as anybody may who can read it, does not keep it from going. */
+	if (held == -1)
+		return -1;
 	log_change("Removing %s: no longer intended", name);
 	if (rename_aside(dir, name, staging, e) < 0)
-		return -1;
+		return errno == ENOENT ? 0 : -1;
 	/* setlive may have flipped to it a moment ago. */
 	linked = installs_linked(dir, app, version, e);
 	if (linked != 0)

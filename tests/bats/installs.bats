@@ -91,6 +91,26 @@ prepare_each() {
 	[ "$(installed)" = "v1 v2 v3 v4 v5" ]
 }
 
+@test "who holds a lock on an install does not keep it from being pruned" {
+	prepare_each 2
+	exec 8<"$INSTALLS/slug_v1"
+	flock -n 8
+	run -0 preparer --keep=0
+	exec 8<&-
+	[ "$(installed)" = "v2" ]
+}
+
+@test "what may be another app's, by a basedir that is a link to this one, is not pruned" {
+	prepare_each 1
+	mkdir "$INSTALLS/slug_x_1" "$INSTALLS/slug_y_1"
+	pp intent set slug_x/demo versions=1:prep basedir="$BATS_TEST_TMPDIR/alias" >/dev/null
+	pp intent assign slug_x/demo "$PP_NODE" >/dev/null
+	ln -s "$BASEDIR" "$BATS_TEST_TMPDIR/alias"
+	run -0 preparer --keep=0
+	[ -d "$INSTALLS/slug_x_1" ]
+	[ ! -e "$INSTALLS/slug_y_1" ]
+}
+
 @test "an app that is gone from the node keeps its installs" {
 	prepare_each 5
 	pp intent unassign slug/demo "$PP_NODE" >/dev/null
@@ -218,6 +238,7 @@ with_install() {
 		run -0 --separate-stderr preparer --dry-run --verify-installs
 		[[ $output == "preparer slug: would install $INSTALLS/slug_v1 afresh ("* ]] || fail "$what: $output"
 		run -0 --separate-stderr preparer --verify-installs
+		[[ $(said) == *"WARN $INSTALLS/slug_v1 is not as it was unpacked, and is installed afresh: "* ]]
 		[ "$(ls "$INSTALLS/slug_v1/data")" = one$'\n'two ] || fail "$what is not mended"
 		[ "$(cat "$INSTALLS/slug_v1/data/one")" = 1 ]
 		[ ! -e "$INSTALLS/slug_v1/bin/evil" ]

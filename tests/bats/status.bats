@@ -339,9 +339,9 @@ slug: open 1231/tcp" ]
 	pp converge iptables 2>/dev/null
 	rm -r "$BATS_TEST_TMPDIR/sudoers.d"
 	: >"$BATS_TEST_TMPDIR/sudoers.d"
-	run -0 pp status
+	run -1 pp status
 	run -1 --separate-stderr pp status --wait=1s
-	[[ $stderr == *"pp status: the time of --wait is over: sudoers: its part is left out: "* ]]
+	[[ $stderr == *"pp status: the time of --wait is over: slug: sudoers: "* ]]
 	run -64 pp status --wait=soon
 }
 
@@ -423,4 +423,14 @@ slug: open 1231/tcp" ]
 	[[ $output == *$'\e[K'"waiting for slug: preparer: it is the active version"*APP* ]]
 	TERM=dumb on_terminal '' "$PP" status --wait=1s
 	[[ $output == APP* ]]
+}
+
+@test "an agent that cannot look, for another reason than who asks, is a failure of every app" {
+	repo_add slug abc123
+	intent_slug abc123:prep >/dev/null 2>&1
+	export PP_TRUSTED_KEYS=$BATS_TEST_TMPDIR/none
+	run -1 --separate-stderr pp status --format=json
+	[ "$(jq -r '.apps[0].agents.preparer.state' <<<"$output")" = failed ]
+	[[ $(jq -r '.apps[0].reason' <<<"$output") == *"$PP_TRUSTED_KEYS"* ]]
+	[[ $stderr == *"preparer: its part is left out: "*"$PP_TRUSTED_KEYS"* ]]
 }
