@@ -402,8 +402,8 @@ take_place(const struct install *in, const char *from, const char *to, struct er
 		    to);
 	if (errno == EINVAL && in->mend)
 		return err_set(e, ERR_FAIL,
-		    "%s: this file system cannot let %s and a fresh one change places; remove it, and "
-		    "the next run installs it",
+		    "%s: this file system cannot let %s and a fresh one change places; remove it, "
+		    "and the next run installs it",
 		    in->path, to);
 	if (errno != EINVAL)
 		return err_sys(e, "rename %s/%s to %s", in->path, from, to);
