@@ -299,6 +299,25 @@ run_unpacker(const struct install *in, int staging, const struct install_source 
 	return 0;
 }
 
+/* An exit status of 0 is easily had. That all was unpacked is what the end of the list says. */
+static int
+check_finished(int list, struct err *e)
+{
+	static const char end[] = "\nend ";
+	char tail[64];
+	off_t size = lseek(list, 0, SEEK_END);
+	ssize_t n = -1;
+
+	if (size >= 0)
+		n = pread(list, tail, sizeof tail - 1,
+		    size > (off_t)sizeof tail - 1 ? size - ((off_t)sizeof tail - 1) : 0);
+	if (n < 0)
+		return err_sys(e, "read the list of what was unpacked");
+	if (memmem(tail, (size_t)n, end, strlen(end)) == NULL)
+		return err_set(e, ERR_FAIL, "pp-unpack ended before it was done");
+	return 0;
+}
+
 /* The install to share unchanged files with: what is current, else the newest. NULL: none. */
 static char *
 find_sibling(const struct install *in, struct err *e)
@@ -452,6 +471,8 @@ install_unpack(const struct install *in, struct install_stage *stage,
 	r = run_unpacker(in, stage->dir, source, list, e);
 	/* What was downloaded has no name any more: once closed, it is not brought to disk for nothing. */
 	(void)close(mem_take_fd(&artifact));
+	if (r == 0)
+		r = check_finished(list, e);
 	if (r == 0)
 		r = share_unchanged(in, stage->dir, list, e);
 	if (r == 0)

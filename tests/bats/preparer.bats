@@ -598,6 +598,18 @@ serve() {
 	done
 }
 
+@test "a pp-unpack that ends with 0 before it is done installs nothing" {
+	repo_add slug abc123
+	intend abc123:prep
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	cp "$PP" "$BATS_TEST_TMPDIR/bin/pp"
+	printf '#!/bin/sh\necho half >half\nexit 0\n' >"$BATS_TEST_TMPDIR/bin/pp-unpack"
+	chmod +x "$BATS_TEST_TMPDIR/bin/pp-unpack"
+	run -1 --separate-stderr "$BATS_TEST_TMPDIR/bin/pp" converge preparer --repo="$REPO_URL"
+	[[ $(said) == *"FATAL slug: version abc123: "*": pp-unpack ended before it was done" ]]
+	nothing_installed
+}
+
 @test "a pp-unpack that is killed leaves nothing, and the next run converges" {
 	repo_add slug abc123
 	intend abc123:prep
