@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cmd/intent.h"
+#include "lib/fs/file.h"
 #include "lib/intent/intent.h"
 #include "lib/intent/patch.h"
 
@@ -93,35 +94,12 @@ intent_get(struct intent_run *run, struct err *e)
 /* ---- diff ---- */
 
 static int
-read_whole(const char *path, struct buf *out, struct err *e)
-{
-	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	char chunk[16384];
-	size_t n;
-	int bad;
-
-	if (f == NULL)
-		return err_sys(e, "open %s", path);
-	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0 && out->n <= FILE_MAX)
-		buf_add(out, chunk, n);
-	bad = ferror(f);
-	if (f != stdin)
-		(void)fclose(f);
-	if (bad)
-		return err_sys(e, "read %s", path);
-	if (out->n > FILE_MAX)
-		return err_set(e, ERR_DATA, "%s is larger than %zu bytes", path, FILE_MAX);
-	buf_add(out, "", 0);
-	return 0;
-}
-
-static int
 docs_of_file(const char *path, struct edit_docs *docs, struct err *e)
 {
 	AUTO_BUF struct buf text = { 0 };
 	json_auto_t *json = NULL;
 
-	if (read_whole(path, &text, e) < 0)
+	if (file_read_path(path, FILE_MAX, &text, e) < 0)
 		return -1;
 	json = intent_parse(path, text.data, text.n, e);
 	if (json == NULL)

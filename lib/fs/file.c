@@ -36,6 +36,29 @@ file_read(int dir, const char *name, size_t max, struct buf *out, struct err *e)
 	return 0;
 }
 
+int
+file_read_path(const char *path, size_t max, struct buf *out, struct err *e)
+{
+	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	char chunk[16384];
+	size_t n;
+	int bad;
+
+	if (f == NULL)
+		return err_sys(e, "open %s", path);
+	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0 && out->n <= max)
+		buf_add(out, chunk, n);
+	bad = ferror(f);
+	if (f != stdin)
+		(void)fclose(f);
+	if (bad)
+		return err_sys(e, "read %s", path);
+	if (out->n > max)
+		return err_set(e, ERR_DATA, "%s is larger than %zu bytes", path, max);
+	buf_add(out, "", 0);
+	return 0;
+}
+
 static int
 write_all(int fd, const void *data, size_t n)
 {

@@ -29,6 +29,12 @@ struct file_attr {
 int file_read(int dir, const char *name, size_t max, struct buf *out, struct err *e);
 
 /**
+ * Read a file that a person named, by any path, or standard input for "-": at most `max` bytes.
+ * Returns: 0; -1 with *e set (ERR_DATA when it is larger).
+ */
+int file_read_path(const char *path, size_t max, struct buf *out, struct err *e);
+
+/**
  * Write `n` bytes beside `name`, with `attr`, and fsync them.
  * Effect:  `name` itself is as it was; file_publish() moves the new one there.
  * Returns: 0 and *tmp, the temporary's name, the caller's to free; or -1 with *e set, nothing left.

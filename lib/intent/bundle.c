@@ -9,7 +9,7 @@
 #include "lib/fs/file.h"
 #include "lib/intent/intent.h"
 
-#define FILE_MAX (UINT64_C(256) * 1024 * 1024) /* bytes of a file with documents */
+#define FILE_MAX ((size_t)256 * 1024 * 1024) /* bytes of a file with documents */
 
 static const char *const trees[] = { "clusters/", "nodes/", "owners/" };
 
@@ -43,30 +43,6 @@ bundle_find(const struct bundle *b, const char *key)
 }
 
 /* ---- from files ---- */
-
-static int
-read_whole(const char *path, struct buf *out, struct err *e)
-{
-	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	char chunk[16384];
-	size_t n;
-	int bad;
-
-	if (f == NULL)
-		return err_sys(e, "open %s", path);
-	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0 && out->n <= FILE_MAX)
-		buf_add(out, chunk, n);
-	bad = ferror(f);
-	if (f != stdin)
-		(void)fclose(f);
-	if (bad)
-		return err_sys(e, "read %s", path);
-	if (out->n > FILE_MAX)
-		return err_set(e, ERR_DATA, "%s is larger than %ju bytes", path,
-		    (uintmax_t)FILE_MAX);
-	buf_add(out, "", 0);
-	return 0;
-}
 
 static void
 take(struct bundle *b, struct check_source *source, const char *key, json_t *doc,
@@ -129,7 +105,7 @@ load_file(const char *path, struct bundle *b, struct check_report *report, struc
 	const char *key;
 	json_t *doc;
 
-	if (read_whole(path, &text, e) < 0)
+	if (file_read_path(path, FILE_MAX, &text, e) < 0)
 		return -1;
 	source.text = text.data;
 	source.len = text.n;
