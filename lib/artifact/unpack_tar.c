@@ -149,8 +149,9 @@ unpack_file(struct tar *t, const char *path, struct archive_entry *entry,
     const struct unpack_meta *meta, struct err *e)
 {
 	int64_t size = archive_entry_size(entry);
+	uint64_t solid = archive_entry_sparse_count(entry) == 0 ? (uint64_t)size : 0;
 
-	if (unpack_write_open(t->writer, path, meta, e) < 0 || unpack_data(t, size, e) < 0)
+	if (unpack_write_open(t->writer, path, meta, solid, e) < 0 || unpack_data(t, size, e) < 0)
 		return -1;
 	return unpack_write_close(t->writer, (uint64_t)size, e);
 }

@@ -15,6 +15,8 @@
 
 #define WRITEBACK_BYTES (UINT64_C(8) << 20) /* of a file, that the disk is given at once */
 
+#define RESERVE_BYTES (UINT64_C(64) << 20)
+
 struct unpack_writer {
 	struct unpack_place place;
 	struct unpack_trail *trail;
@@ -24,6 +26,7 @@ struct unpack_writer {
 	struct unpack_meta file_meta;
 	uint64_t file_end;            /* up to where it was written */
 	uint64_t sent;                /* up to where the disk was told to begin */
+	uint64_t solid, reserved;     /* its size, if it has no holes; up to where it has blocks */
 	struct unpack_digest *digest; /* of what was; NULL without a list */
 };
 
@@ -165,7 +168,7 @@ unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *tar
 
 int
 unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,
-    struct err *e)
+    uint64_t solid, struct err *e)
 {
 	const char *name;
 	int dir = place_of(w, path, &name, e);
@@ -179,7 +182,29 @@ unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack
 	if (w->file < 0)
 		return unpack_trail_not_made(dir, name, "file", path, e);
 	memcpy(w->file_path, path, strlen(path) + 1);
-	w->file_end = w->sent = 0;
+	w->file_end = w->sent = w->reserved = 0;
+	w->solid = solid;
+	return 0;
+}
+
+/*
+ * Blocks for the next part of a large file, all at once: that is cheaper than block by block, and leaves
+ * the file in one piece. A file system that cannot do it is none the worse.
+ */
+static int
+reserve(struct unpack_writer *w, uint64_t end, struct err *e)
+{
+	uint64_t left = w->solid - w->reserved;
+	uint64_t n = left < RESERVE_BYTES ? left : RESERVE_BYTES;
+
+	if (w->solid < WRITEBACK_BYTES || end <= w->reserved || left == 0)
+		return 0;
+	if (fallocate(w->file, FALLOC_FL_KEEP_SIZE, (off_t)w->reserved, (off_t)n) < 0) {
+		if (errno == ENOSPC || errno == EDQUOT || errno == EIO)
+			return unpack_trail_failed(e, "write", w->file_path);
+		n = left;
+	}
+	w->reserved += n;
 	return 0;
 }
 
@@ -205,6 +230,8 @@ unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t 
 
 	if (offset < w->file_end)
 		return err_set(e, ERR_DATA, "has parts that overlap");
+	if (reserve(w, offset + n, e) < 0)
+		return -1;
 	if (w->digest != NULL) {
 		unpack_digest_add_zeros(w->digest, offset - w->file_end);
 		unpack_digest_add(w->digest, data, n);

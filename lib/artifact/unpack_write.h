@@ -43,9 +43,12 @@ int unpack_write_symlink(struct unpack_writer *w, const char *path, const char *
 int unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *target,
     struct err *e);
 
-/** Start a regular file, for unpack_write_data() and unpack_write_close(). */
+/**
+ * Start a regular file, for unpack_write_data() and unpack_write_close(). `solid` is its size where it
+ * has no holes, else 0: room for a large one is reserved as it is written.
+ */
 int unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,
-    struct err *e);
+    uint64_t solid, struct err *e);
 
 /** Write n bytes at this offset of the file just opened; what lies before was written, or is a hole. */
 int unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t offset,
