@@ -2,7 +2,7 @@
 # What `pp converge preparer` takes to install an artifact, with its digest verified, in its sandbox and
 # with all data on disk, beside tar, bsdtar and cp -r, each followed by sync -f.
 #
-#     make bench [BENCH='unpack'] [ROUNDS=5] [BENCH_DIR=/var/tmp] [BENCH_TREE=DIR]
+#     make bench, or: [ROUNDS=5] [SIZES="big small tree"] [BENCH_DIR=/var/tmp] [BENCH_TREE=DIR] sh tests/bench/unpack.sh
 #
 # The contenders take turns in each round. A ratio is the median of the rounds' own ratios to the first
 # of the contenders, and its spread the least and the most of them.
@@ -74,7 +74,7 @@ make_tree() {
 		next if $size < 500 or $size > 60000;
 		push @taken, $dir;
 		print "$dir\n";
-		exit if ($sum += $size) > 480000;' >"$work/dirs"
+		exit if ($sum += $size) > 300000;' >"$work/dirs"
 	xargs -d '\n' -a "$work/dirs" cp -r --parents --no-dereference -t "$work/in/tree" 2>/dev/null || :
 	find "$work/in/tree" ! -type f ! -type d -delete
 }
