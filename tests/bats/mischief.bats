@@ -11,6 +11,11 @@ setup() {
 	INSTALLS=$BASEDIR/installs
 }
 
+teardown() {
+	[ -z "${OPEN_PLACE-}" ] || rm -rf "$OPEN_PLACE"
+	helper_teardown
+}
+
 preparer() {
 	pp converge preparer --repo="$REPO_URL" "$@"
 }
@@ -121,15 +126,23 @@ repo_add_deep() {
 	repo_add_deep v1 300
 	repo_add slug v2
 	intend v1:prep
-	chmod 0755 "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/.." "$BATS_TEST_TMPDIR/../.." 2>/dev/null || :
-	mkdir "$BASEDIR" "$PP_STATE_DIR.nobody"
-	chown 65534 "$BASEDIR" "$PP_STATE_DIR.nobody"
-	export PP_STATE_DIR=$PP_STATE_DIR.nobody
-	setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$REPO/slug/slug_v1.tar.gz" ||
-		skip "the temporary directory cannot be entered by others"
+	# A place that others can enter, with all that they need.
+	OPEN_PLACE=$(mktemp -d "/tmp/pp-mischief.XXXXXX")
+	chmod 0755 "$OPEN_PLACE"
+	cp "$PP" "$PP_UNPACK" "$OPEN_PLACE"
+	cp -r "$REPO" "${PP_STORE#dir:}" "$OPEN_PLACE"
+	chmod -R go+rX "$OPEN_PLACE"
+	mkdir "$OPEN_PLACE/base" "$OPEN_PLACE/state"
+	chown 65534 "$OPEN_PLACE/base" "$OPEN_PLACE/state"
+	install -m 0644 /dev/null "$OPEN_PLACE/pp.conf"
+	export PP_STATE_DIR=$OPEN_PLACE/state PP_STORE=dir:$OPEN_PLACE/store PP_CONF=$OPEN_PLACE/pp.conf
+	PP=$OPEN_PLACE/pp REPO_URL=file://$OPEN_PLACE/repo INSTALLS=$OPEN_PLACE/base/installs
+	pp intent set slug basedir="$OPEN_PLACE/base" >/dev/null
+	chmod -R go+rX "$OPEN_PLACE/store"
 	setpriv --reuid=65534 --regid=65534 --clear-groups "$PP" converge preparer --repo="$REPO_URL"
 	find "$INSTALLS/slug_v1" -type d -exec chmod a-w {} +
 	versions v2:prep
+	chmod -R go+rX "$OPEN_PLACE/store"
 	setpriv --reuid=65534 --regid=65534 --clear-groups "$PP" converge preparer --repo="$REPO_URL" --keep=0
 	[ "$(ls -A "$INSTALLS")" = "$(printf '%s\n' .slug_v2.list slug_v2)" ]
 }
