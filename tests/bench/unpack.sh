@@ -21,8 +21,10 @@ trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
 
 cc -O2 -o "$work/measure" "$here/measure.c"
-mkdir "$work/repo" "$work/repo/slug" "$work/in" "$work/out"
+mkdir "$work/repo" "$work/repo/slug" "$work/in" "$work/out" "$work/out/d" "$work/old"
+turns=0
 export PP_STORE="dir:$work/store" PP_NODE=bench PP_STATE_DIR="$work/state" PP_CONF=/dev/null
+export WARM_MIB=3000 # twice what a contender fills of the page cache
 
 # --- what is unpacked
 
@@ -102,9 +104,14 @@ intend() {
 
 # --- measuring
 
-# Take CONTENDER's place for a round: nothing of it is there, nothing is waiting for the disk.
+# Take CONTENDER's place for a round: nothing of it is there, nothing is waiting for the disk. What the one
+# before made is put away, and not removed: ext4 takes no inode again within a minute of its removal, and
+# looks at all of those for each file that is made.
 fresh() {
-	rm -rf "$work/out/pp" "$work/out/d"
+	find "$work/out" -type f -size +100M -delete
+	turns=$((turns + 1))
+	mkdir "$work/old/$turns"
+	mv "$work"/out/* "$work/old/$turns"
 	mkdir "$work/out/d"
 	sync -f "$work/out"
 }
