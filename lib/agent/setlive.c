@@ -299,13 +299,15 @@ list_services(const struct seen_live *seen, struct strv *services)
 }
 
 static void
-take_states(struct seen_live *seen, const struct strv *services, const enum service_state *states)
+take_states(struct seen_live *seen, const struct strv *services,
+    const struct service_status *states)
 {
 	seen->wanted_state = seen->wanted.n > 0 ? SERVICE_UP : SERVICE_ABSENT;
 	for (size_t i = 0; i < services->n; i++) {
-		seen->any_up |= states[i] == SERVICE_UP;
-		if (strv_has(&seen->wanted, services->items[i]) && states[i] < seen->wanted_state)
-			seen->wanted_state = states[i];
+		seen->any_up |= states[i].state == SERVICE_UP;
+		if (strv_has(&seen->wanted, services->items[i]) &&
+		    states[i].state < seen->wanted_state)
+			seen->wanted_state = states[i].state;
 	}
 }
 
@@ -314,7 +316,7 @@ static int
 observe_states(struct pass *p, struct err *e)
 {
 	AUTO_STRV struct strv all = { 0 };
-	AUTO_FREE enum service_state *states = NULL;
+	AUTO_FREE struct service_status *states = NULL;
 	struct supervisor s = { 0 };
 	size_t at = 0;
 	int r;
@@ -331,7 +333,7 @@ observe_states(struct pass *p, struct err *e)
 	states = xcalloc(all.n, sizeof *states);
 	r = choose_supervisor(p, NULL, &s, e);
 	if (r == 0)
-		r = sv_status(&s, &all, states, e);
+		r = supervisor_status(&s, &all, states, e);
 	supervisor_release(&s);
 	for (size_t i = 0; r == 0 && i < p->intent.napps; i++) {
 		AUTO_STRV struct strv own = { 0 };
@@ -399,7 +401,7 @@ restore_services(const struct seen_live *seen)
 
 	list_services(seen, &services);
 	for (size_t i = 0; seen->any_up && i < services.n; i++)
-		sv_restore(&seen->supervisor, services.items[i]);
+		supervisor_restore(&seen->supervisor, services.items[i]);
 }
 
 static int
@@ -421,7 +423,7 @@ stop_services(const struct intent_app *app, const struct seen_live *seen, int re
 
 		if (retire && supervisor_keep_down(&seen->supervisor, service, e) < 0)
 			return -1;
-		if (sv_stop(&seen->supervisor, service, timeout, e) == 0)
+		if (supervisor_stop(&seen->supervisor, service, timeout, e) == 0)
 			continue;
 		/* They are to run on as they did; only what nobody wants stays stopped. */
 		if (app->certainty == INTENT_STATED && !retire)
@@ -506,8 +508,8 @@ start_services(const struct intent_app *app, const struct seen_live *seen, struc
 		if (seen->supervisor.ops->enable(&seen->supervisor, seen->wanted.items[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < seen->wanted.n; i++)
-		if (sv_start(&seen->supervisor, seen->wanted.items[i], app->start_timeout_ms, e) <
-		    0)
+		if (supervisor_start(&seen->supervisor, seen->wanted.items[i],
+			app->start_timeout_ms, e) < 0)
 			return err_wrap(e, "Could not start");
 	return 0;
 }

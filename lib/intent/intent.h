@@ -38,6 +38,35 @@ struct intent_version {
 	char *digest; /* "sha256:<hex>", or NULL */
 };
 
+/** How deploy_config says that an app's health is to be found out. */
+enum intent_check_kind {
+	INTENT_CHECK_DEFAULT, /* it does not: bin/check, else a TCP connect, else the supervisor's word */
+	INTENT_CHECK_HTTP,
+	INTENT_CHECK_TCP,
+	INTENT_CHECK_EXEC,
+};
+
+/** deploy_config's `check`: {"http": "/health"}, {"tcp": 1212}, {"exec": ["bin/mine", "-q"]}. */
+struct intent_check {
+	enum intent_check_kind kind;
+	char *path;    /* http: of the URL */
+	uint16_t port; /* http, tcp; 0: the app's first */
+	struct strv
+	    argv; /* exec: a path below the install, or an absolute one; and its arguments */
+	int64_t interval_ms, timeout_ms;
+};
+
+#define INTENT_CHECK_INTERVAL_MS 10000
+#define INTENT_CHECK_TIMEOUT_MS 5000
+
+/** deploy_config's `limits`; 0: none. */
+struct intent_limits {
+	uint64_t nofile;      /* open files of a process */
+	uint64_t memory;      /* bytes */
+	uint64_t cpu_seconds; /* that a process may use */
+	uint64_t tasks;       /* processes and threads */
+};
+
 /** Who owns an app: owners/<app>. */
 struct intent_owners {
 	int stated; /* there is such a document */
@@ -54,6 +83,8 @@ struct intent_app {
 	size_t nversions;
 	int min_nodes;
 	json_t *user_config; /* an object, or NULL */
+	int canary;          /* nodes that may try a version before one is healthy on it; 1 */
+	int reverts; /* on_failure: a node where a version fails goes back to the last one */
 
 	/* clusters/<app>/<cluster>/deploy_config */
 	char *basedir;
@@ -62,7 +93,11 @@ struct intent_app {
 	char *runas;        /* NULL: not stated */
 	int owned_by_runas; /* installs are of that user, not of root */
 	char *supervisor;   /* NULL: not stated */
-	int64_t start_timeout_ms, stop_timeout_ms, drain_ms;
+	int64_t start_timeout_ms, stop_timeout_ms, drain_ms, settle_ms;
+	int restart_never; /* only people restart it: what needs that waits for them */
+	struct intent_check check;
+	struct intent_limits limits;
+	struct strv env; /* "NAME=value", sorted */
 
 	/* owners/<app>; only where it was asked for */
 	struct intent_owners owners;
@@ -84,6 +119,7 @@ struct intent_node {
 
 #define INTENT_START_TIMEOUT_MS 60000
 #define INTENT_STOP_TIMEOUT_MS 60000
+#define INTENT_SETTLE_MS 3000
 
 /** Also read owners/<app> of each app. */
 #define INTENT_OWNERS 1

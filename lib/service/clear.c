@@ -11,7 +11,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/fs/file.h"
-#include "lib/service/supervisor.h"
+#include "lib/service/sv.h"
 #include "lib/sys/run.h"
 
 #define EXIT_WAIT_MS 10000 /* for runsv to end */
@@ -19,7 +19,7 @@
 
 /* The link that runsvdir sees is made last; what is there instead by then is somebody else's. */
 int
-supervisor_check_scan(const struct supervisor *s, const char *service, struct err *e)
+sv_check_scan(const struct supervisor *s, const char *service, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/%s", s->scan, service), *now = NULL;
 	AUTO_FREE char *target = xasprintf("%s/%s", s->stage, service);
@@ -90,7 +90,7 @@ wait_unsupervised(int stage, const char *service)
 }
 
 int
-supervisor_clear(const struct supervisor *s, int stage, const char *service, struct err *e)
+sv_clear(const struct supervisor *s, int stage, const char *service, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
 	const char *argv[] = { "sv", "exit", path, NULL };
@@ -106,7 +106,7 @@ supervisor_clear(const struct supervisor *s, int stage, const char *service, str
 }
 
 int
-supervisor_keep_down(const struct supervisor *s, const char *service, struct err *e)
+sv_keep_down(const struct supervisor *s, const char *service, struct err *e)
 {
 	static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
 	AUTO_FREE char *path = xasprintf("%s/%s", s->stage, service);
@@ -115,4 +115,14 @@ supervisor_keep_down(const struct supervisor *s, const char *service, struct err
 	if (dir < 0)
 		return errno == ENOENT ? 0 : err_sys(e, "open %s", path);
 	return file_write(dir, "down", "", 0, &attr, e);
+}
+
+int
+sv_enabled(const struct supervisor *s, const char *service)
+{
+	AUTO_FREE char *dir = xasprintf("%s/%s", s->stage, service);
+	AUTO_FREE char *down = xasprintf("%s/down", dir);
+
+	return faccessat(AT_FDCWD, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    faccessat(AT_FDCWD, down, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "lib/fs/file.h"
-#include "lib/service/supervisor.h"
+#include "lib/service/sv.h"
 
 #define MARK "# Written by pp for "
 #define MARK_DIRECT "# Written by pp direct for "
@@ -157,7 +157,7 @@ runit_same(const struct supervisor *s, const struct service_spec *spec, struct e
 	AUTO_CLOSE int stage = open_stage(s, &missing, e);
 
 	for (size_t i = 0; i < spec->services->n; i++)
-		if (supervisor_check_scan(s, spec->services->items[i], e) < 0)
+		if (sv_check_scan(s, spec->services->items[i], e) < 0)
 			return -1;
 	if (stage < 0)
 		return missing ? 0 : -1;
@@ -247,7 +247,7 @@ runit_remove(const struct supervisor *s, const char *app, const struct strv *ser
 	for (size_t i = 0; i < services->n; i++) {
 		if (check_not_foreign(s, stage, app, services->items[i], e) < 0)
 			return -1;
-		if (supervisor_clear(s, stage, services->items[i], e) < 0)
+		if (sv_clear(s, stage, services->items[i], e) < 0)
 			return -1;
 	}
 	return 0;
@@ -276,4 +276,12 @@ const struct supervisor_ops supervisor_runit = {
 	.rehearse = runit_rehearse,
 	.remove = runit_remove,
 	.enable = runit_enable,
+	.status = sv_status,
+	.start = sv_start,
+	.stop = sv_stop,
+	.restore = sv_restore,
+	.keep_down = sv_keep_down,
+	.enabled = sv_enabled,
+	.log_place = sv_log_place,
+	.log_tail = sv_log_tail,
 };

@@ -11,15 +11,15 @@
 
 #define SERVICES_MAX 64
 
+const struct supervisor_ops *const supervisors[] = { &supervisor_runit, &supervisor_servicebuilder,
+	NULL };
+
 const struct supervisor_ops *
 supervisor_find(const char *name)
 {
-	static const struct supervisor_ops *const all[] = { &supervisor_runit,
-		&supervisor_servicebuilder };
-
-	for (size_t i = 0; i < MEM_COUNT(all); i++)
-		if (strcmp(all[i]->name, name) == 0)
-			return all[i];
+	for (size_t i = 0; supervisors[i] != NULL; i++)
+		if (strcmp(supervisors[i]->name, name) == 0)
+			return supervisors[i];
 	return NULL;
 }
 
@@ -65,11 +65,50 @@ supervisor_remove(const struct supervisor *s, const char *app, const struct strv
 int
 supervisor_enabled(const struct supervisor *s, const char *service)
 {
-	AUTO_FREE char *dir = xasprintf("%s/%s", s->stage, service);
-	AUTO_FREE char *down = xasprintf("%s/down", dir);
+	return s->ops->enabled(s, service);
+}
 
-	return faccessat(AT_FDCWD, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    faccessat(AT_FDCWD, down, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+int
+supervisor_keep_down(const struct supervisor *s, const char *service, struct err *e)
+{
+	return s->ops->keep_down(s, service, e);
+}
+
+int
+supervisor_status(const struct supervisor *s, const struct strv *services,
+    struct service_status *status, struct err *e)
+{
+	return s->ops->status(s, services, status, e);
+}
+
+int
+supervisor_start(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
+{
+	return s->ops->start(s, service, timeout_ms, e);
+}
+
+int
+supervisor_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
+{
+	return s->ops->stop(s, service, timeout_ms, e);
+}
+
+void
+supervisor_restore(const struct supervisor *s, const char *service)
+{
+	s->ops->restore(s, service);
+}
+
+char *
+supervisor_log_place(const struct supervisor *s, const char *service)
+{
+	return s->ops->log_place(s, service);
+}
+
+char *
+supervisor_log_tail(const struct supervisor *s, const char *service)
+{
+	return s->ops->log_tail(s, service);
 }
 
 static int

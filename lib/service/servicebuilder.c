@@ -16,7 +16,7 @@
 #include "lib/base/yaml.h"
 #include "lib/fs/file.h"
 #include "lib/fs/manifest.h"
-#include "lib/service/supervisor.h"
+#include "lib/service/sv.h"
 #include "lib/sys/run.h"
 
 #define YAML_MAX 65536
@@ -124,7 +124,7 @@ check_services(const struct supervisor *s, const struct service_spec *spec, stru
 			    "service %s is app %s's already; rename one of them",
 			    list.services.items[i], list.apps.items[i]);
 	for (size_t i = 0; i < spec->services->n; i++)
-		if (supervisor_check_scan(s, spec->services->items[i], e) < 0)
+		if (sv_check_scan(s, spec->services->items[i], e) < 0)
 			return -1;
 	return 0;
 }
@@ -238,7 +238,7 @@ sb_remove(const struct supervisor *s, const char *app, const struct strv *servic
 		return -1;
 	stage = dir_open(s->stage, e);
 	for (size_t i = 0; stage >= 0 && i < services->n; i++)
-		if (supervisor_clear(s, stage, services->items[i], e) < 0)
+		if (sv_clear(s, stage, services->items[i], e) < 0)
 			return -1;
 	return stage < 0 ? -1 : manifest_note(dir, file, 0, e);
 }
@@ -262,4 +262,12 @@ const struct supervisor_ops supervisor_servicebuilder = {
 	.rehearse = sb_rehearse,
 	.remove = sb_remove,
 	.enable = sb_enable,
+	.status = sv_status,
+	.start = sv_start,
+	.stop = sv_stop,
+	.restore = sv_restore,
+	.keep_down = sv_keep_down,
+	.enabled = sv_enabled,
+	.log_place = sv_log_place,
+	.log_tail = sv_log_tail,
 };

@@ -12,6 +12,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/intent/intent.h"
 #include "lib/sys/user.h"
 
 /** What the services of one app are to be. All strings are borrowed. */
@@ -20,12 +21,21 @@ struct service_spec {
 	int port; /* the first one, or 0 */
 	const struct user *user;
 	const struct strv *services; /* their names, sorted */
+	const struct strv *env;      /* "NAME=value" of deploy_config, sorted */
+	const struct intent_limits *limits;
+	int64_t stop_timeout_ms;
 };
 
 enum service_state {
 	SERVICE_ABSENT, /* nothing supervises it */
 	SERVICE_DOWN,
 	SERVICE_UP,
+};
+
+/** How a service is. */
+struct service_status {
+	enum service_state state;
+	int64_t for_ms; /* since it got so */
 };
 
 /** Services that pp has defined, each with its app; parallel lists. */
@@ -46,19 +56,34 @@ struct supervisor_ops {
 	int (*remove)(const struct supervisor *, const char *app, const struct strv *services,
 	    struct err *);
 	int (*enable)(const struct supervisor *, const char *service, struct err *);
+	int (*status)(const struct supervisor *, const struct strv *services,
+	    struct service_status *, struct err *);
+	int (*start)(const struct supervisor *, const char *service, int64_t timeout_ms,
+	    struct err *);
+	int (*stop)(const struct supervisor *, const char *service, int64_t timeout_ms,
+	    struct err *);
+	void (*restore)(const struct supervisor *, const char *service);
+	int (*keep_down)(const struct supervisor *, const char *service, struct err *);
+	int (*enabled)(const struct supervisor *, const char *service);
+	char *(*log_place)(const struct supervisor *, const char *service);
+	char *(*log_tail)(const struct supervisor *, const char *service);
 };
 
 struct supervisor {
 	const struct supervisor_ops *ops;
 	char *scan;   /* the directory that runsvdir watches */
 	char *stage;  /* where service directories are kept */
-	char *config; /* servicebuilder's configuration directory; NULL for runit */
+	char *config; /* servicebuilder's configuration directory; NULL for the others */
+	char *units;  /* systemd's directory of unit files; NULL for the others */
 };
 
-extern const struct supervisor_ops supervisor_runit;
-extern const struct supervisor_ops supervisor_servicebuilder;
+extern const struct supervisor_ops supervisor_runit, supervisor_servicebuilder, supervisor_systemd,
+    supervisor_none;
 
-/** The backend of that name ("runit", "servicebuilder"); NULL if there is none. */
+/** All backends, the default first; ends with NULL. */
+extern const struct supervisor_ops *const supervisors[];
+
+/** The backend of that name ("runit", "servicebuilder", "systemd", "none"); NULL if there is none. */
 const struct supervisor_ops *supervisor_find(const char *name);
 
 /**
@@ -89,14 +114,8 @@ int supervisor_enabled(const struct supervisor *s, const char *service);
  */
 int supervisor_rehearse(const struct supervisor *s, const struct service_spec *spec, struct err *e);
 
-/** Is the service's place in the scan directory free, or a link of ours? 0; -1 with *e set. */
-int supervisor_check_scan(const struct supervisor *s, const char *service, struct err *e);
-
 /** Have runsvdir not start a service by itself, say after a reboot. Not there is fine. */
 int supervisor_keep_down(const struct supervisor *s, const char *service, struct err *e);
-
-/** End the supervision of a service of ours, and remove its directory in the stage. */
-int supervisor_clear(const struct supervisor *s, int stage, const char *service, struct err *e);
 
 /** Write the definitions of the spec's services. They are stopped; nothing is started. */
 int supervisor_define(const struct supervisor *s, const struct service_spec *spec, struct err *e);
@@ -118,25 +137,34 @@ char *service_launch(const struct service_spec *spec, const char *service);
 char *service_quote(const char *text);
 
 /**
- * The states of services, by one `sv status`.
- * Returns: 0 and states[i] of each; -1 with *e set.
+ * The states of services, asked of one program at once.
+ * Returns: 0 and status[i] of each; -1 with *e set.
  */
-int sv_status(const struct supervisor *s, const struct strv *services, enum service_state *states,
-    struct err *e);
+int supervisor_status(const struct supervisor *s, const struct strv *services,
+    struct service_status *status, struct err *e);
 
 /**
- * Start a service and wait until it has stayed up for two seconds, at most `timeout_ms`.
- * Returns: 0; -1 with *e set: not supervised, or it does not stay up.
+ * Start a service, waiting at most `timeout_ms` for the supervisor to have done it. Whether it is any
+ * good is another question (health.h): what ends at once may count as started here.
+ * Returns: 0; -1 with *e set: nothing supervises it, or it was not started in time.
  */
-int sv_start(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e);
+int supervisor_start(const struct supervisor *s, const char *service, int64_t timeout_ms,
+    struct err *e);
 
 /**
  * Stop a service and wait until it is down; what ignores that for `timeout_ms` is killed.
  * Returns: 0, also where nothing supervises it; -1 with *e set: it is to run on, as it did before.
  */
-int sv_stop(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e);
+int supervisor_stop(const struct supervisor *s, const char *service, int64_t timeout_ms,
+    struct err *e);
 
 /** After a step that failed: let a service run again as it did. Whatever time is left of the run. */
-void sv_restore(const struct supervisor *s, const char *service);
+void supervisor_restore(const struct supervisor *s, const char *service);
+
+/** Where a service's log is, for people: a path, or a command. Owns: the caller frees. */
+char *supervisor_log_place(const struct supervisor *s, const char *service);
+
+/** The last lines of a service's log, made safe to print, a line each; NULL: none. Owns: the caller frees. */
+char *supervisor_log_tail(const struct supervisor *s, const char *service);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/service/supervisor.h"
+#include "lib/service/sv.h"
 #include "lib/sys/run.h"
 
 #define STATUS_AT_ONCE 256 /* services asked of one sv */
@@ -105,7 +105,7 @@ ask(const struct supervisor *s, char *const *services, size_t n, struct answer *
 }
 
 int
-sv_status(const struct supervisor *s, const struct strv *services, enum service_state *states,
+sv_status(const struct supervisor *s, const struct strv *services, struct service_status *status,
     struct err *e)
 {
 	AUTO_FREE struct answer *answers = xcalloc(services->n, sizeof *answers);
@@ -117,7 +117,7 @@ sv_status(const struct supervisor *s, const struct strv *services, enum service_
 			return -1;
 	}
 	for (size_t i = 0; i < services->n; i++)
-		states[i] = answers[i].state;
+		status[i] = (struct service_status){ answers[i].state, answers[i].seconds * 1000 };
 	return 0;
 }
 
@@ -269,4 +269,18 @@ sv_restore(const struct supervisor *s, const char *service)
 	struct err ignored = ERR_INIT;
 
 	(void)run_checked(&run, &ignored);
+}
+
+char *
+sv_log_place(const struct supervisor *s, const char *service)
+{
+	return xasprintf("%s/%s/log/main/current", s->stage, service);
+}
+
+char *
+sv_log_tail(const struct supervisor *s, const char *service)
+{
+	(void)s;
+	(void)service;
+	return NULL;
 }

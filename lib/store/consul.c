@@ -484,6 +484,21 @@ consul_wait(struct store *base, const char *const *keys, size_t n, int64_t timeo
 	}
 }
 
+static int
+consul_ask(struct store *base, const struct store_question *q, long *status, struct buf *answer,
+    struct err *e)
+{
+	struct consul_store *s = (struct consul_store *)base;
+	AUTO_RESPONSE struct http_response resp = { 0 };
+
+	if (request(s, q->method, q->path, q->body, REQUEST_TIMEOUT_MS, &resp, e) < 0)
+		return -1;
+	*status = resp.status;
+	*answer = resp.body;
+	resp.body = (struct buf){ 0 };
+	return 1;
+}
+
 static void
 consul_free(struct store *base)
 {
@@ -500,7 +515,7 @@ struct store *
 consul_store_open(struct err *e)
 {
 	static const struct store_ops ops = { consul_read, consul_absent, consul_write, consul_wait,
-		consul_begin, consul_end, consul_free };
+		consul_begin, consul_end, consul_free, consul_ask };
 	struct consul_store *s = xcalloc(1, sizeof *s);
 
 	s->base.ops = &ops;

@@ -211,6 +211,13 @@ store_write(struct store *s, const struct store_write *writes, size_t n, struct 
 }
 
 int
+store_ask(struct store *s, const struct store_question *q, long *status, struct buf *answer,
+    struct err *e)
+{
+	return s->ops->ask == NULL ? 0 : s->ops->ask(s, q, status, answer, e);
+}
+
+int
 store_wait(struct store *s, const char *const *keys, size_t n, int64_t timeout_ms, struct err *e)
 {
 	return s->ops->wait(s, keys, n, timeout_ms, e);

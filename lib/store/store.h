@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 
 #define STORE_ID_KEY "pp/store"
 #define STORE_VALUE_MAX ((size_t)512 * 1024) /* bytes of a document; Consul's own limit */
@@ -39,6 +40,14 @@ struct store_write {
 	const char *value; /* NULL: remove it */
 	size_t len;
 	uint64_t version; /* as read; 0: there must be none */
+	int check; /* write nothing: the others happen only if this document is at `version` */
+};
+
+/** A request to Consul's HTTP API, for what is no document. `path` begins with /v1/. */
+struct store_question {
+	const char *method; /* NULL: GET */
+	const char *path;   /* with its query */
+	const char *body;   /* NULL: none */
 };
 
 struct store;
@@ -53,6 +62,8 @@ struct store_ops {
 	int (*begin)(struct store *, uint64_t known, struct err *);
 	int (*end)(struct store *, int *moved, struct err *);
 	void (*free)(struct store *);
+	int (*ask)(struct store *, const struct store_question *, long *status, struct buf *answer,
+	    struct err *); /* NULL: it is no Consul */
 };
 
 /** What every engine's own struct starts with. */
@@ -134,6 +145,14 @@ int store_write(struct store *s, const struct store_write *writes, size_t n, str
  * Returns: 1 if one did (or may have), 0 when the time is up, -1 with *e set.
  */
 int store_wait(struct store *s, const char *const *keys, size_t n, int64_t timeout_ms,
+    struct err *e);
+
+/**
+ * Ask Consul, where the store is one, for what is no document: its catalogue, this node's agent.
+ * Returns: 1 and *status and *answer, which the caller releases, whatever the status is; 0 where the
+ *          store is no Consul; -1 with *e set (ERR_STORE: it cannot be reached, or knows no leader).
+ */
+int store_ask(struct store *s, const struct store_question *q, long *status, struct buf *answer,
     struct err *e);
 
 /** Add a document that is there and cannot be read; for engines. */
