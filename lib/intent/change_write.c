@@ -373,7 +373,7 @@ add_record(struct txn *t, const struct items *items, const struct batch *b, cons
 			history_add_doc(record, items->v[i].d, b->elide);
 	text = edit_dump(record, JSON_COMPACT);
 	line = own(t, xasprintf("%s\n", text ? text : ""));
-	t->writes[t->n++] = (struct store_write){ key, line, strlen(line), 0 };
+	t->writes[t->n++] = (struct store_write){ .key = key, .value = line, .len = strlen(line) };
 	return 0;
 }
 

@@ -524,7 +524,7 @@ struct store *
 dir_store_open(const char *path, enum store_open_how how, struct err *e)
 {
 	static const struct store_ops ops = { dir_read, dir_absent, dir_write, dir_wait, dir_begin,
-		dir_end, dir_free };
+		dir_end, dir_free, NULL };
 	char real[PATH_MAX], cwd[PATH_MAX];
 	struct dir_store *s;
 

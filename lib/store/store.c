@@ -199,7 +199,8 @@ store_write(struct store *s, const struct store_write *writes, size_t n, struct 
 	if (items.id[0] == '\0') {
 		make_uuid(uuid);
 		doc = xasprintf("{\n  \"id\": \"%s\",\n  \"schema\": 1\n}\n", uuid);
-		all[n] = (struct store_write){ STORE_ID_KEY, doc, strlen(doc), 0 };
+		all[n] =
+		    (struct store_write){ .key = STORE_ID_KEY, .value = doc, .len = strlen(doc) };
 		if (s->ops->write(s, all, n + 1, e) == 0)
 			return 0;
 		/* Who may not name the store may still write what he may: somebody else will. */
