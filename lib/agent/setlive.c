@@ -21,7 +21,7 @@ static const struct setting settings[] = {
 	{ "config", 0, SETTING_TEXT, SETTING_ANYWHERE, "DIR",
 	    "servicebuilder's directory; implies it" },
 	{ "supervisor", 0, SETTING_TEXT, SETTING_ANYWHERE, "NAME",
-	    "runit (default) or servicebuilder" },
+	    "runit (default), servicebuilder, systemd or none" },
 	{ 0 },
 };
 
@@ -45,8 +45,8 @@ choose_supervisor(const struct pass *p, const char *stated, struct supervisor *s
 
 	s->ops = supervisor_find(name);
 	if (s->ops == NULL)
-		return err_set(e, ERR_CONFIG, "supervisor \"%s\": write runit or servicebuilder",
-		    name);
+		return err_set(e, ERR_CONFIG,
+		    "supervisor \"%s\": write runit, servicebuilder, systemd or none", name);
 	s->scan = pass_dir(p, "runit", "/etc/service", "service");
 	s->stage = pass_dir(p, "runit-stage", NULL, "service-stage");
 	if (s->ops == &supervisor_servicebuilder)
@@ -127,13 +127,14 @@ observe_backend(struct pass *p, const struct supervisor_ops *ops, struct err *e)
 	return r;
 }
 
-/* What pp has defined on this node, under either backend: an app may have been under the other. */
+/* What pp has defined on this node, under any backend: an app may have been under another. */
 static int
 observe_present(struct pass *p, struct err *e)
 {
-	if (observe_backend(p, &supervisor_runit, e) < 0)
-		return -1;
-	return observe_backend(p, &supervisor_servicebuilder, e);
+	for (size_t i = 0; supervisors[i] != NULL; i++)
+		if (observe_backend(p, supervisors[i], e) < 0)
+			return -1;
+	return 0;
 }
 
 /* user_config as it is put on the node: what the app asked for, or an empty object. */
@@ -197,6 +198,9 @@ observe_install(const struct intent_app *app, int base, struct seen_live *seen, 
 	if (install < 0)
 		return missing ? 0 : err_wrap(e, "%s", app->basedir);
 	seen->prepared = 1;
+	/* Linked only. */
+	if (seen->supervisor.ops == &supervisor_none)
+		return 0;
 	if (service_names(install, app->name, &seen->wanted, e) < 0)
 		return err_wrap(e, "%s/installs/%s", app->basedir, name);
 	seen->launches = seen->wanted.n > 0;
@@ -246,7 +250,10 @@ spec_of(const struct pass *p, const struct intent_app *app, const struct seen_li
 		.basedir = app->basedir,
 		.port = app->nports ? app->ports[0].first : 0,
 		.user = &seen->user,
-		.services = &seen->wanted };
+		.services = &seen->wanted,
+		.env = &app->env,
+		.limits = &app->limits,
+		.stop_timeout_ms = app->stop_timeout_ms };
 }
 
 static int
