@@ -129,11 +129,11 @@ test_paths(void)
 	AUTO_FREE char *unit = NULL;
 
 	given_init(&g);
-	g.spec.basedir = "/data/100% of $it's own";
+	g.spec.basedir = "/data/100% of $its own";
 	unit = systemd_render(&g.spec, "slug");
-	has(unit, "\nWorkingDirectory=/data/100%% of $it's own/current\n",
+	has(unit, "\nWorkingDirectory=/data/100%% of $its own/current\n",
 	    "a directory is no word");
-	has(unit, "\nExecStart=:\"/data/100%% of $it's own/current/bin/launch\"\n",
+	has(unit, "\nExecStart=:\"/data/100%% of $its own/current/bin/launch\"\n",
 	    "a program is one");
 	given_release(&g);
 }
@@ -159,7 +159,7 @@ test_refusals(void)
 {
 	AUTO_FREE char *name = xcalloc(1, 260);
 
-	memset(name, 'a', 244);
+	memset(name, 'a', 245);
 	refuses(NULL, NULL, name, "longer than the 255 bytes");
 	refuses("1A=b", NULL, "slug", "env: \"1A\" is no name");
 	refuses("A-B=c", NULL, "slug", "env: \"A-B\" is no name");
@@ -167,6 +167,7 @@ test_refusals(void)
 	refuses("=b", NULL, "slug", "env: \"\" is no name");
 	refuses("A=\xff", NULL, "slug", "env: A is not UTF-8");
 	refuses(NULL, "/data/a\"b", "slug", "a path with \" or \\ in it");
+	refuses(NULL, "/data/a'b", "slug", "a path with a quote or \\ in it");
 	refuses(NULL, "/data/a\\b", "slug", "a path with \" or \\ in it");
 }
 
