@@ -31,7 +31,7 @@ systemd_boot() {
 		"$SYSTEMD_DIR" "$PP_BUILD" "$BATS_FILE_TMPDIR" >"$SYSTEMD_DIR/log" 2>&1 </dev/null 3>&- &
 	SYSTEMD_SHELL=$!
 	export SYSTEMD_SHELL
-	if ! wait_until 30 systemd_is_up; then
+	if ! wait_until 30 systemd_is_decided || ! systemd_is_up; then
 		cat "$SYSTEMD_DIR/log" >&2
 		systemd_halt
 		return 1
@@ -76,6 +76,11 @@ systemd_root() {
 	cd "$root"
 	exec env -i container=pp PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		chroot . /lib/systemd/systemd --system --unit=pp-test.target
+}
+
+# Is it up, or was that it?
+systemd_is_decided() {
+	is_gone "$SYSTEMD_SHELL" || systemd_is_up
 }
 
 systemd_is_up() {

@@ -166,9 +166,9 @@ test_refusals(void)
 	refuses("A", NULL, "slug", "env: \"A\" is no name");
 	refuses("=b", NULL, "slug", "env: \"\" is no name");
 	refuses("A=\xff", NULL, "slug", "env: A is not UTF-8");
-	refuses(NULL, "/data/a\"b", "slug", "a path with \" or \\ in it");
+	refuses(NULL, "/data/a\"b", "slug", "a path with a quote or \\ in it");
 	refuses(NULL, "/data/a'b", "slug", "a path with a quote or \\ in it");
-	refuses(NULL, "/data/a\\b", "slug", "a path with \" or \\ in it");
+	refuses(NULL, "/data/a\\b", "slug", "a path with a quote or \\ in it");
 }
 
 static void
