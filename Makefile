@@ -27,16 +27,19 @@ UNPACK_SRC := cmd/pp-unpack.c $(wildcard lib/artifact/unpack*.c) lib/sys/sandbox
 PP_SRC := $(filter-out cmd/pp-unpack.c lib/artifact/unpack%.c lib/sys/sandbox.c,\
 	$(wildcard cmd/*.c lib/*/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
+DRIVER_SRC := $(wildcard tests/drivers/*.c)
 HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h tests/fuzz/*.h)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
-C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC) $(FUZZ_SRC))
+C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC) $(DRIVER_SRC) $(FUZZ_SRC))
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PP_OBJ := $(call objects,$(PP_SRC))
 UNPACK_OBJ := $(call objects,$(UNPACK_SRC))
 BASE_OBJ := $(call objects,$(BASE_SRC))
 UNIT_OBJ := $(call objects,$(UNIT_SRC))
-UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+DRIVER_OBJ := $(call objects,$(DRIVER_SRC))
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC)) \
+	$(patsubst tests/drivers/%.c,$(BUILD)/drivers/%,$(DRIVER_SRC))
 
 # --- flags
 
@@ -99,6 +102,11 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIB_OBJ)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(PP_LIBS)
 
+# What tests of bats call functions of lib/ by.
+$(BUILD)/drivers/%: $(BUILD)/obj/tests/drivers/%.o $(UNIT_LIB_OBJ)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(PP_LIBS)
+
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
@@ -109,7 +117,7 @@ $(BUILD)/flags: FORCE
 	@printf '%s\n' '$(subst ','\'',$(COMPILE) | $(LINK))' >$@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
 
--include $(PP_OBJ:.o=.d) $(UNPACK_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
+-include $(PP_OBJ:.o=.d) $(UNPACK_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(DRIVER_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
 
 # --- testing; T=sudoers: only the tests of that name
 

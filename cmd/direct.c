@@ -48,6 +48,7 @@ make_intent(struct pass *p, const char *name, const struct edit_docs *docs, stru
 {
 	struct intent_app *app;
 
+	p->storeless = 1;
 	p->intent.apps = xcalloc(1, sizeof *p->intent.apps);
 	p->intent.napps = 1;
 	p->seen = xcalloc(1, sizeof *p->seen);

@@ -16,6 +16,9 @@
 #include "lib/base/settings.h"
 #include "lib/firewall/firewall.h"
 #include "lib/intent/intent.h"
+#include "lib/service/health.h"
+#include "lib/service/lease.h"
+#include "lib/service/registry.h"
 #include "lib/service/supervisor.h"
 #include "lib/sys/state.h"
 
@@ -32,11 +35,17 @@ struct seen_installs {
 	char *fault;           /* why that could not be told; NULL: it could */
 };
 
-/** setlive's slice: what is live, what runs, and whether it is as intended. */
+/** setlive's slice: what is live, what runs and how well, and what the cluster is told and says of it. */
 struct seen_live {
+	/* on this node */
+	char *version;         /* that is to be live: the active one, or the one gone back to */
+	char *release;         /* "<version>+<digest>": with all else that its process will see */
+	char *reverted;        /* the active version, which failed here and was gone back from */
 	char *current, *last;  /* what the links point at; NULL: none */
-	int prepared;          /* the active version's install is there */
-	int launches;          /* and it has a bin/launch */
+	int prepared;          /* the version's install is there */
+	int launches;          /* and has services that are to be supervised */
+	int has_preflight;     /* and a bin/preflight */
+	int has_disable;       /* current has a bin/disable */
 	struct strv wanted;    /* the services it is to have */
 	struct strv present;   /* the services that pp has defined for the app */
 	struct strv elsewhere; /* those under another supervisor than it is to be */
@@ -44,10 +53,31 @@ struct seen_live {
 	int defined;                     /* the definitions of `wanted` are as they should be */
 	int same_config;                 /* user_config.json is as intended */
 	enum service_state wanted_state; /* the least of the wanted services' */
+	int64_t up_ms;                   /* for how long the youngest of them is up */
 	int any_up;                      /* some service of the app runs */
-	int any_enabled;                 /* or would be started by runsvdir itself */
+	int all_up;                      /* all do that pp has defined, of which there are some */
+	int any_enabled;                 /* or would be started by the supervisor itself */
+	int failing;                     /* the last start of this version did not get healthy */
 	struct user user;                /* whom it runs as */
 	struct supervisor supervisor;
+	struct health_check check;
+	struct health_answer health; /* .text NULL: it was not asked */
+
+	/* in the cluster, where the store is a Consul */
+	int clustered; /* it is one, so the service is to be registered */
+	char *
+	    cluster; /* in which the node is counted: that of its registration, else of its intent */
+	int registered;    /* pp has registered it */
+	int same_entry;    /* as it should be */
+	int maintenance;   /* it is in maintenance mode, by pp */
+	int fed;           /* its check is fed by passes */
+	int said_failed;   /* the cluster knows that this release fails here */
+	int marked;        /* the lock document has this node */
+	char *entry_fault; /* its registration is somebody else's, or the agent cannot be asked */
+	enum lease_verdict lease; /* where it has to go down and is healthy */
+	char *lease_why;
+
+	char *place; /* of an app that is gone: its basedir, as it was; NULL: not known */
 	char *fault;
 };
 
@@ -79,6 +109,7 @@ enum plan_state {
 	PLAN_CONVERGED, /* nothing to do */
 	PLAN_PENDING,   /* there are steps */
 	PLAN_WAITING,   /* for a precondition; not an error */
+	PLAN_HALTED,    /* the version failed, here or elsewhere: it waits for another intent */
 	PLAN_HELD,      /* in doubt: nothing is changed, and somebody should look */
 	PLAN_FAILED,    /* it cannot be told what to do, or the last try failed */
 };
@@ -90,6 +121,7 @@ struct step {
 	char *text;    /* for people: "flip current to installs/slug_abc" */
 	char *reason;  /* "the active version is abc" */
 	char *detail;  /* what --dry-run shows besides, several lines; may be NULL */
+	int quiet;     /* routine: to have done it is no change */
 };
 
 /** What is to be done for one app, or for the node as a whole where app is NULL. */
@@ -129,7 +161,7 @@ int plan_common(struct app_plan *plan, const char *fault);
 /** Free what a plan holds. */
 void plan_release(struct plan *plan);
 
-/** "converged", "pending", "waiting", "held", "failed". */
+/** "converged", "pending", "waiting", "halted", "held", "failed". */
 const char *plan_state_name(enum plan_state state);
 
 /* ---- a pass ---- */
@@ -158,6 +190,9 @@ struct pass {
 	struct seen *seen;         /* parallel to intent.apps */
 	struct strv present;       /* every app that has something in the agent's slice */
 	struct caution caution;    /* what is about to go, and since when */
+	int again;                 /* what is intended changed by what was done: once more */
+	int storeless;             /* what is intended comes from no store, or from memory */
+	struct registry registry;  /* setlive: what this node's Consul agent knows */
 	struct firewall *firewall; /* iptables: as it was found */
 	int firewall_known;        /* pp remembers to have written it */
 	int firewall_mode_changed; /* in another mode than now */
@@ -172,6 +207,7 @@ struct agent {
 	const struct setting *settings;
 	int (*observe)(struct pass *, struct err *);
 	void (*plan)(const struct pass *, struct plan *);
+	/* 0: done; 1: it has to wait for what e->msg says, and so have the app's next steps; -1: failed */
 	int (*apply)(struct pass *, const struct app_plan *, const struct step *, struct err *);
 };
 
@@ -275,15 +311,33 @@ extern const struct agent agent_preparer, agent_setlive, agent_iptables, agent_s
 void setlive_plan_app(const struct intent_app *app, const struct seen_live *seen,
     struct app_plan *plan);
 
+/** Is the app to be stopped and started for what was seen? Why; NULL: no. Pure. */
+const char *setlive_why_restart(const struct intent_app *app, const struct seen_live *seen);
+
+/** Free what it holds, and make it empty. */
+void setlive_seen_release(struct seen_live *seen);
+
+/** Does it run, and as well as its check can tell? Pure. */
+int setlive_is_healthy(const struct intent_app *app, const struct seen_live *seen);
+
 /** setlive's steps. */
 enum setlive_step {
-	LIVE_STOP,   /* every service of the app */
-	LIVE_RETIRE, /* and keep it stopped */
-	LIVE_REMOVE, /* definitions that nobody wants */
-	LIVE_DEFINE, /* write the definitions */
-	LIVE_CONFIG, /* write user_config.json */
-	LIVE_LINK,   /* last, then current */
-	LIVE_START,  /* and wait until it stays up */
+	LIVE_PREFLIGHT,  /* whatever can fail before anything is stopped */
+	LIVE_LEASE,      /* the cluster can do without this node */
+	LIVE_DRAIN,      /* have nobody come any more */
+	LIVE_STOP,       /* every service of the app */
+	LIVE_RETIRE,     /* and keep it stopped */
+	LIVE_REMOVE,     /* definitions that nobody wants */
+	LIVE_DEFINE,     /* write the definitions */
+	LIVE_CONFIG,     /* write user_config.json */
+	LIVE_LINK,       /* last, then current */
+	LIVE_START,      /* and wait until it is healthy, and stays so */
+	LIVE_REGISTER,   /* tell the cluster of it */
+	LIVE_FAILED,     /* tell the cluster that it does not get healthy */
+	LIVE_DEREGISTER, /* take it out of the cluster */
+	LIVE_RETURN,     /* end maintenance mode, give back the lease */
+	LIVE_FEED,       /* feed its check */
+	LIVE_PURGE,      /* remove its installs */
 };
 
 #endif

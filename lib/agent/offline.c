@@ -56,7 +56,7 @@ carry(struct pass *p, const struct agent *agent, const struct app_plan *ap,
 	for (size_t k = 0; k < ap->nsteps; k++) {
 		struct err e = ERR_INIT;
 
-		if (agent->apply(p, ap, &ap->steps[k], &e) < 0) {
+		if (agent->apply(p, ap, &ap->steps[k], &e) != 0) {
 			log_fatal("%s: %s", name, e.msg);
 			return;
 		}
@@ -118,6 +118,7 @@ offline_run(struct pass *p, const struct agent *agent, struct pass_result *resul
 	}
 	intent_release(&p->intent);
 	p->intent = intent;
+	p->storeless = 1;
 	pass_prepare(p);
 	if (agent->observe(p, &why) < 0) {
 		log_fatal("%s: %s", agent->name, why.msg);

@@ -180,15 +180,7 @@ seen_release(struct seen *s, size_t nversions)
 	strv_release(&s->installs.linked);
 	strv_release(&s->installs.leftovers);
 	free(s->installs.fault);
-	free(s->live.current);
-	free(s->live.last);
-	strv_release(&s->live.wanted);
-	strv_release(&s->live.present);
-	strv_release(&s->live.elsewhere);
-	free(s->live.supervisor.scan);
-	free(s->live.supervisor.stage);
-	free(s->live.supervisor.config);
-	free(s->live.fault);
+	setlive_seen_release(&s->live);
 	free(s->ports.fault);
 	free(s->sudoers.fault);
 }
@@ -201,6 +193,7 @@ pass_release(struct pass *p)
 	free(p->seen);
 	strv_release(&p->present);
 	caution_release(&p->caution);
+	registry_release(&p->registry);
 	firewall_free(p->firewall);
 	intent_release(&p->intent);
 	store_free(p->store);
@@ -228,28 +221,42 @@ print_plan(const struct agent *agent, const struct plan *plan)
 	}
 }
 
+/* One step. Returns: 1 where the next ones may follow. */
+static int
+apply_step(struct pass *p, const struct agent *agent, const struct app_plan *ap,
+    const struct step *step, struct pass_result *result)
+{
+	const char *name = ap->app != NULL ? ap->app->name : agent->name;
+	struct err e = ERR_INIT;
+	int r;
+
+	if (clock_bound_ms(1) == 0)
+		r = err_set(&e, ERR_FAIL, "the time of --timeout is up before: %s", step->text);
+	else
+		r = agent->apply(p, ap, step, &e);
+	if (r == 0) {
+		result->changed |= !step->quiet;
+		return 1;
+	}
+	if (r > 0) {
+		log_note("%s: %s", name, e.msg);
+		result->waiting = 1;
+		return 0;
+	}
+	log_fatal("%s: %s", name, e.msg);
+	result->failed = 1;
+	return agent->steps_apart;
+}
+
 /* Steps in order, but for what jobs_apply() does; the first that fails ends them for this app, unless they stand apart. */
 static void
 apply_app(struct pass *p, const struct agent *agent, const struct app_plan *ap,
     struct pass_result *result)
 {
-	const char *name = ap->app != NULL ? ap->app->name : agent->name;
-
 	for (size_t k = 0; k < ap->nsteps; k++) {
-		struct err e = ERR_INIT;
-
 		if (agent->apart != NULL && agent->apart(&ap->steps[k]))
 			continue;
-		if (clock_bound_ms(1) == 0)
-			err_set(&e, ERR_FAIL, "the time of --timeout is up before: %s",
-			    ap->steps[k].text);
-		else if (agent->apply(p, ap, &ap->steps[k], &e) == 0) {
-			result->changed = 1;
-			continue;
-		}
-		log_fatal("%s: %s", name, e.msg);
-		result->failed = 1;
-		if (!agent->steps_apart)
+		if (!apply_step(p, agent, ap, &ap->steps[k], result))
 			return;
 	}
 }
@@ -262,9 +269,10 @@ report_state(const struct app_plan *ap, struct pass_result *result)
 	switch (ap->state) {
 	case PLAN_CONVERGED:
 	case PLAN_WAITING:
+	case PLAN_HALTED:
 		if (ap->reason != NULL)
 			log_note("%s: %s", name, ap->reason);
-		result->waiting |= ap->state == PLAN_WAITING;
+		result->waiting |= ap->state != PLAN_CONVERGED;
 		break;
 	case PLAN_HELD:
 		log_warn("%s: held as it is: %s", name, ap->reason);
@@ -279,13 +287,13 @@ report_state(const struct app_plan *ap, struct pass_result *result)
 	}
 }
 
-int
-pass_carry(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e)
+/* Observe, plan, apply. */
+static int
+carry_once(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e)
 {
 	struct plan plan = { 0 };
 	int dry = settings_flag(p->settings, "dry-run");
 
-	*result = (struct pass_result){ 0 };
 	if (agent->observe(p, e) < 0)
 		return -1;
 	agent->plan(p, &plan);
@@ -302,6 +310,31 @@ pass_carry(struct pass *p, const struct agent *agent, struct pass_result *result
 		jobs_apply(p, agent, &plan, result);
 	plan_release(&plan);
 	return 0;
+}
+
+/* What was seen is not so any more. */
+static void
+forget_seen(struct pass *p)
+{
+	for (size_t i = 0; i < p->intent.napps; i++) {
+		seen_release(&p->seen[i], p->intent.apps[i].nversions);
+		p->seen[i] = (struct seen){ 0 };
+	}
+	strv_release(&p->present);
+	registry_release(&p->registry);
+}
+
+int
+pass_carry(struct pass *p, const struct agent *agent, struct pass_result *result, struct err *e)
+{
+	*result = (struct pass_result){ 0 };
+	if (carry_once(p, agent, result, e) < 0)
+		return -1;
+	if (!p->again)
+		return 0;
+	p->again = 0;
+	forget_seen(p);
+	return carry_once(p, agent, result, e);
 }
 
 int

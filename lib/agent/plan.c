@@ -16,7 +16,7 @@ void
 plan_step(struct app_plan *plan, int kind, const char *subject, const char *reason, const char *fmt,
     ...)
 {
-	struct step step = { kind, xstrdup(subject), NULL, xstrdup(reason), NULL };
+	struct step step = { .kind = kind, .subject = xstrdup(subject), .reason = xstrdup(reason) };
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -85,7 +85,8 @@ plan_release(struct plan *plan)
 const char *
 plan_state_name(enum plan_state state)
 {
-	static const char *const names[] = { "converged", "pending", "waiting", "held", "failed" };
+	static const char *const names[] = { "converged", "pending", "waiting", "halted", "held",
+		"failed" };
 
 	return names[state];
 }

@@ -92,6 +92,7 @@ yaml_render(const json_t *value, struct buf *out, struct err *e)
 		return err_set(e, ERR_FAIL, "libyaml cannot be initialised");
 	yaml_emitter_set_output(&emitter, on_write, out);
 	yaml_emitter_set_width(&emitter, -1);
+	yaml_emitter_set_unicode(&emitter, 1);
 	good = emit_document(&emitter, value);
 	if (!good)
 		err_set(e, ERR_DATA, "YAML: %s", emitter.problem ? emitter.problem : "no reason");

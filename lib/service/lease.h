@@ -5,7 +5,7 @@
  * purpose, and for which version. A node marks itself by compare-and-set before it goes down, and only while
  * enough others pass that are not marked; it takes its mark back when it is healthy again. There is no
  * clock and no session in it: a holder that died is not passing either, and its own next pass cleans up.
- * tests/model has it in Promela; FACTS of the protocol are in pp-setlive(8).
+ * tests/model has it in Promela, pp-lease(7) tells why it holds.
  *
  * Where the store is no Consul there is nobody to count: min_nodes counts as 0, and nothing is marked.
  */
@@ -22,6 +22,7 @@ struct lease_instance {
 	char *node, *version; /* "" where its registration does not say */
 	int passing;          /* every check of it and of its node does */
 	int failed;           /* it says that its version did not get healthy */
+	int by_hand; /* it is not registered by pp; `node` is Consul's own name of the machine then */
 };
 
 /** A node that is down on purpose. */
@@ -63,10 +64,12 @@ int lease_look(struct store *s, const char *app, const char *cluster, struct lea
 
 /**
  * May this node go down? Pure. U is who passes, is not marked and is not this node:
- * - healthy and |U| < min_nodes: waiting, naming who is marked and who does not pass;
+ * - not healthy: granted, for nobody counts on it;
  * - as many others as `canary` have failed on the version, and not force: halted, naming them; only who is
  *   healthy on another version is halted;
- * - nobody passes on the version, and as many others as `canary` are marked for it or on it: waiting.
+ * - |U| < min_nodes: waiting, naming who is marked and who does not pass;
+ * - nobody passes on the version, and as many others as `canary` are marked for it or on it: waiting (with
+ *   force, those that failed do not count).
  * Returns: the verdict, and *why: one line for people, the caller's to free; NULL when granted.
  */
 enum lease_verdict lease_judge(const struct lease_view *view, const struct lease_request *req,
@@ -74,7 +77,8 @@ enum lease_verdict lease_judge(const struct lease_view *view, const struct lease
 
 /**
  * Look, judge and mark, until one of them is certain: always with a fresh nonce, also where this node is marked
- * already. Who is not healthy is marked without the guard.
+ * already. Who is not healthy is marked without the guard. Who may not go down, but is marked, as after a
+ * crash, has its mark taken out again: it is up, and others may count on it.
  * Returns: 0 and *verdict (and *why); -1 with *e set.
  */
 int lease_take(struct store *s, const struct lease_request *req, enum lease_verdict *verdict,

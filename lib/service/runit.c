@@ -12,14 +12,27 @@
 #include <unistd.h>
 
 #include "lib/fs/file.h"
+#include "lib/service/definition.h"
 #include "lib/service/sv.h"
-
-#define MARK "# Written by pp for "
-#define MARK_DIRECT "# Written by pp direct for "
-#define HEAD_MAX 1024 /* bytes of a run script that tell whose it is */
 
 static const struct file_attr script = { 0755, FILE_KEEP, FILE_KEEP };
 static const char log_run[] = "#!/bin/sh\nexec svlogd -tt ./main\n";
+
+/* The user and the limits: chpst and its options, where there is anything to change. */
+static void
+render_chpst(const struct service_spec *spec, struct buf *out)
+{
+	AUTO_STRV struct strv limits = { 0 };
+
+	definition_limits(spec, &limits);
+	if (spec->user->self && limits.n == 0)
+		return;
+	buf_printf(out, "chpst ");
+	if (!spec->user->self)
+		buf_printf(out, "-u %s ", spec->user->name);
+	for (size_t i = 0; i < limits.n; i++)
+		buf_printf(out, "%s ", limits.items[i]);
+}
 
 static char *
 render_run(const struct service_spec *spec, const char *service)
@@ -27,21 +40,25 @@ render_run(const struct service_spec *spec, const char *service)
 	AUTO_FREE char *launch = service_launch(spec, service), *command = service_quote(launch);
 	AUTO_FREE char *dir = xasprintf("%s/current", spec->basedir), *cwd = service_quote(dir);
 	AUTO_FREE char *config = xasprintf("%s/config/user_config.json", spec->basedir);
-	AUTO_FREE char *config_word = service_quote(config);
+	AUTO_FREE char *config_word = service_quote(config), *mark = definition_mark(spec);
 	AUTO_BUF struct buf out = { 0 };
 
-	buf_printf(&out, "#!/bin/sh\n%s%s, which writes it again where it differs.\n",
-	    spec->cluster[0] != '\0' ? MARK : MARK_DIRECT, spec->app);
-	buf_printf(&out, "exec 2>&1\ncd %s || exit 1\nexec env -i \\\n", cwd);
-	buf_printf(&out,
-	    "\tPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\\n");
+	/* To change a byte of this restarts every service of a fleet. */
+	buf_printf(&out, "#!/bin/sh\n%sexec 2>&1\ncd %s || exit 1\nexec env -i \\\n", mark, cwd);
+	buf_printf(&out, "\t" DEFINITION_PATH " \\\n");
 	buf_printf(&out, "\tPP_APP=%s PP_VERSION=%s PP_CLUSTER=%s PP_NODE=%s \\\n", spec->app,
 	    spec->version, spec->cluster, spec->node);
 	buf_printf(&out, "\tPP_USER_CONFIG=%s \\\n", config_word);
 	if (spec->port > 0)
 		buf_printf(&out, "\tPORT=%d \\\n", spec->port);
-	buf_printf(&out, "\t%s%s%s%s\n", spec->user->self ? "" : "chpst -u ",
-	    spec->user->self ? "" : spec->user->name, spec->user->self ? "" : " ", command);
+	for (size_t i = 0; spec->env != NULL && i < spec->env->n; i++) {
+		AUTO_FREE char *word = service_quote(spec->env->items[i]);
+
+		buf_printf(&out, "\t%s \\\n", word);
+	}
+	buf_printf(&out, "\t");
+	render_chpst(spec, &out);
+	buf_printf(&out, "%s\n", command);
 	return mem_take(&out.data);
 }
 
@@ -51,7 +68,7 @@ owner_of(int stage, const char *service, int *direct)
 {
 	AUTO_FREE char *path = xasprintf("%s/run", service);
 	AUTO_CLOSE int fd = -1;
-	char text[HEAD_MAX + 1] = "";
+	char text[DEFINITION_HEAD_MAX + 1] = "";
 	const char *line;
 	struct stat st;
 
@@ -60,17 +77,10 @@ owner_of(int stage, const char *service, int *direct)
 		return NULL;
 	fd = openat(stage, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    pread(fd, text, HEAD_MAX, 0) < 0)
+	    pread(fd, text, DEFINITION_HEAD_MAX, 0) < 0)
 		return NULL;
 	line = strchr(text, '\n');
-	if (line == NULL)
-		return NULL;
-	line++;
-	*direct = strncmp(line, MARK_DIRECT, strlen(MARK_DIRECT)) == 0;
-	if (!*direct && strncmp(line, MARK, strlen(MARK)) != 0)
-		return NULL;
-	line += *direct ? strlen(MARK_DIRECT) : strlen(MARK);
-	return xmemdup(line, strcspn(line, ",\n"));
+	return line == NULL ? NULL : definition_owner(line + 1, direct);
 }
 
 /* The stage directory; -1 with *missing where there is none yet. */

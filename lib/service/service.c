@@ -12,7 +12,7 @@
 #define SERVICES_MAX 64
 
 const struct supervisor_ops *const supervisors[] = { &supervisor_runit, &supervisor_servicebuilder,
-	NULL };
+	&supervisor_systemd, &supervisor_none, NULL };
 
 const struct supervisor_ops *
 supervisor_find(const char *name)

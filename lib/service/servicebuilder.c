@@ -2,6 +2,9 @@
  * servicebuilder: <config>/<app>.yaml, from which the program of that name makes the service
  * directories: servicebuilder -c CONFIG -d SCAN -s STAGE.
  *
+ * A command is one string, of a shell, for a service with neither env nor limits; else an array of its
+ * words, which starts a clean environment: what was written without stays as it was.
+ *
  * The manifest of the configuration directory says which files pp wrote, and whether servicebuilder
  * has yet to be run.
  */
@@ -16,6 +19,7 @@
 #include "lib/base/yaml.h"
 #include "lib/fs/file.h"
 #include "lib/fs/manifest.h"
+#include "lib/service/definition.h"
 #include "lib/service/sv.h"
 #include "lib/sys/run.h"
 
@@ -23,20 +27,62 @@
 
 static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
 
+/* As it ever was. Owns: the caller. */
+static json_t *
+render_plain(const struct service_spec *spec, const char *launch)
+{
+	AUTO_FREE char *quoted = service_quote(launch);
+	AUTO_FREE char *command = spec->user->self ?
+	    xstrdup(quoted) :
+	    xasprintf("chpst -u %s %s", spec->user->name, quoted);
+
+	return json_pack("[s]", command);
+}
+
+/* With env or limits: no word of it may look like anything but text to a reader of YAML. */
+static json_t *
+render_words(const struct service_spec *spec, const struct strv *limits, const char *launch,
+    struct err *e)
+{
+	json_t *words = json_pack("[s,s]", "env", "-i");
+	AUTO_STRV struct strv all = { 0 };
+
+	definition_environment(spec, &all);
+	if (!spec->user->self || limits->n > 0)
+		strv_add(&all, xstrdup("chpst"));
+	if (!spec->user->self)
+		strv_add(&all, xasprintf("-u%s", spec->user->name));
+	for (size_t i = 0; i < limits->n; i++)
+		strv_add(&all, xstrdup(limits->items[i]));
+	strv_add(&all, xstrdup(launch));
+	for (size_t i = 0; i < all.n; i++)
+		if (json_array_append_new(words, json_string(all.items[i])) < 0) {
+			json_decref(words);
+			(void)err_set(e, ERR_DATA, "env: %.*s is not UTF-8, as YAML has to be",
+			    (int)strcspn(all.items[i], "="), all.items[i]);
+			return NULL;
+		}
+	return words;
+}
+
 static int
 render(const struct service_spec *spec, struct buf *out, struct err *e)
 {
 	json_auto_t *doc = json_object();
+	AUTO_STRV struct strv limits = { 0 };
+	int plain;
 
+	definition_limits(spec, &limits);
+	plain = limits.n == 0 && (spec->env == NULL || spec->env->n == 0);
 	for (size_t i = 0; i < spec->services->n; i++) {
 		const char *service = spec->services->items[i];
-		AUTO_FREE char *launch = service_launch(spec, service),
-			       *quoted = service_quote(launch);
-		AUTO_FREE char *command = spec->user->self ?
-		    xstrdup(quoted) :
-		    xasprintf("chpst -u %s %s", spec->user->name, quoted);
+		AUTO_FREE char *launch = service_launch(spec, service);
+		json_t *run =
+		    plain ? render_plain(spec, launch) : render_words(spec, &limits, launch, e);
 
-		(void)json_object_set_new(doc, service, json_pack("{s:[s]}", "run", command));
+		if (run == NULL)
+			return -1;
+		(void)json_object_set_new(doc, service, json_pack("{s:o}", "run", run));
 	}
 	return yaml_render(doc, out, e);
 }

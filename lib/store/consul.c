@@ -403,6 +403,9 @@ write_operation(const struct store_write *w)
 {
 	AUTO_BUF struct buf value = { 0 };
 
+	if (w->check)
+		return json_pack("{s:{s:s,s:s,s:I}}", "KV", "Verb", "check-index", "Key", w->key,
+		    "Index", (json_int_t)w->version);
 	if (w->value == NULL)
 		return json_pack("{s:{s:s,s:s,s:I}}", "KV", "Verb", "delete-cas", "Key", w->key,
 		    "Index", (json_int_t)w->version);

@@ -8,6 +8,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/sys/user.h"
 
 struct run {
 	const char *const *argv; /* found on PATH unless it has a slash; ends in NULL */
@@ -18,14 +19,24 @@ struct run {
 	const int
 	    *keep_fds; /* descriptors that it inherits, under their numbers; -1 ends; NULL: none */
 	size_t output_max; /* bytes kept of what it prints; 0: RUN_OUTPUT_MAX */
+
+	/*
+	 * For programs that are not the system's. One that is run as another user has that user's groups
+	 * and no terminal, and of pp's environment, which may hold a token, nothing.
+	 */
+	const struct user *user; /* whom to become; NULL, or `self`: nobody else */
+	const char *const
+	    *env;     /* all of its environment; ends in NULL. NULL: pp's own; for a user, none */
+	int sweeping; /* what it leaves behind in its process group is killed when it ends */
 };
 
 #define RUN_TIMEOUT_MS 60000
 #define RUN_OUTPUT_MAX 65536 /* bytes kept of what it prints; the rest is read and dropped */
 
 /**
- * Run a program and wait for its end. stdout and stderr both go to *output. It has a process group
- * of its own, which is killed when the time is up, and dies when pp dies.
+ * Run a program and wait for its end. stdout and stderr both go to *output. It has a session and a
+ * process group of its own, which is killed when the time is up, and dies when pp dies. One that is
+ * named with a slash has to be a program or a script with a #! line: no shell makes do with another.
  *
  * Returns: its exit status (0 to 255, or 128 and the signal); -1 with *e set where it could not be
  *          started or the time was up. *output holds what it printed either way.

@@ -90,6 +90,16 @@ test_config(void)
 		{ "{\"min_nodes\":1.5}", "min_nodes" },
 		{ "{\"min_nodes\":1000001}", "min_nodes" },
 		{ "{\"min_nodes\":null}", "min_nodes" },
+		{ "{\"canary\":1}", NULL },
+		{ "{\"canary\":10000,\"on_failure\":\"revert\"}", NULL },
+		{ "{\"on_failure\":\"hold\"}", NULL },
+		{ "{\"canary\":0}", "canary: it must be a whole number from 1 to 10000" },
+		{ "{\"canary\":10001}", "canary" },
+		{ "{\"canary\":\"2\"}", "canary" },
+		{ "{\"canary\":1.5}", "canary" },
+		{ "{\"canary\":null}", "canary" },
+		{ "{\"on_failure\":\"rollback\"}", "on_failure: it must be hold or revert" },
+		{ "{\"on_failure\":true}", "on_failure" },
 		{ "{\"user_config\":[]}", "user_config" },
 		{ "{\"user_config\":\"x\"}", "user_config" },
 		{ "{\"digests\":{\"a\":\"" HEX64 "\"}}", "digests.a" },
@@ -118,121 +128,9 @@ test_config_values(void)
 	    "its digest too");
 	ok(app.versions[0].digest == NULL, "the other has none");
 	ok(app.min_nodes == 3, "min_nodes");
+	ok(app.canary == 1 && !app.reverts, "one canary, and no going back, unless stated");
 	ok(json_integer_value(json_object_get(app.user_config, "x")) == 1, "user_config");
 	intent_app_release(&app);
-}
-
-static void
-test_deploy_config(void)
-{
-	static const struct {
-		const char *text, *refusal;
-	} cases[] = {
-		{ "{\"basedir\":\"/data/slug\"}", NULL },
-		{ "{\"basedir\":\"/data/slug\",\"ports\":[],\"runas\":null,\"other\":{}}", NULL },
-		{ "{\"basedir\":\"/a\",\"start_timeout\":30,\"stop_timeout\":\"1m30s\",\"drain\":0.5}",
-		    NULL },
-		{ "{\"basedir\":\"/a\",\"supervisor\":\"runit\"}", NULL },
-		{ "{\"basedir\":\"/a\",\"supervisor\":\"servicebuilder\",\"runas\":\"slug-1\"}",
-		    NULL },
-		{ "{}", "basedir" },
-		{ "{\"basedir\":1}", "basedir" },
-		{ "{\"basedir\":\"data\"}", "absolute" },
-		{ "{\"basedir\":\"/\"}", "system directory" },
-		{ "{\"basedir\":\"/etc/x\"}", "system directory" },
-		{ "{\"basedir\":\"/data/../etc\"}", "normalised" },
-		{ "{\"basedir\":\"/a\",\"ports\":{}}", "ports" },
-		{ "{\"basedir\":\"/a\",\"ports\":[1,0]}", "ports[1]" },
-		{ "{\"basedir\":\"/a\",\"runas\":\"ALL\"}", "runas" },
-		{ "{\"basedir\":\"/a\",\"runas\":\"a b\"}", "runas" },
-		{ "{\"basedir\":\"/a\",\"runas\":\"\"}", "runas" },
-		{ "{\"basedir\":\"/a\",\"runas\":1}", "runas" },
-		{ "{\"basedir\":\"/a\",\"supervisor\":\"openrc\"}", "supervisor" },
-		{ "{\"basedir\":\"/a\",\"start_timeout\":-1}", "start_timeout" },
-		{ "{\"basedir\":\"/a\",\"stop_timeout\":\"soon\"}", "stop_timeout" },
-		{ "{\"basedir\":\"/a\",\"drain\":[]}", "drain" },
-		{ "{\"basedir\":\"/a\",\"drain\":1e300}", "drain" },
-	};
-
-	for (size_t i = 0; i < MEM_COUNT(cases); i++)
-		takes(intent_take_deploy_config, cases[i].text, cases[i].refusal);
-}
-
-static void
-test_deploy_config_values(void)
-{
-	struct intent_app app = { .name = xstrdup("slug") };
-	json_auto_t *doc = json("{\"basedir\":\"/a\",\"stop_timeout\":\"1m30s\",\"drain\":0.5}");
-	struct err e = ERR_INIT;
-
-	ok(intent_take_deploy_config(doc, &app, &e) == 0, "taken");
-	ok(app.start_timeout_ms == INTENT_START_TIMEOUT_MS, "start_timeout has a default");
-	ok(app.stop_timeout_ms == 90000 && app.drain_ms == 500, "times, as text and as a number");
-	intent_app_release(&app);
-}
-
-static void
-test_ports(void)
-{
-	static const struct {
-		const char *text;
-		int first, last, proto; /* 0: refused */
-		size_t from;
-	} cases[] = {
-		{ "1212", 1212, 1212, INTENT_TCP, 0 },
-		{ "1", 1, 1, INTENT_TCP, 0 },
-		{ "65535", 65535, 65535, INTENT_TCP, 0 },
-		{ "\"80\"", 80, 80, INTENT_TCP, 0 },
-		{ "\"8000-8010\"", 8000, 8010, INTENT_TCP, 0 },
-		{ "\"8000-8000\"", 8000, 8000, INTENT_TCP, 0 },
-		{ "{\"port\":53,\"protocol\":\"udp\"}", 53, 53, INTENT_UDP, 0 },
-		{ "{\"port\":\"8000-8010\",\"protocol\":\"tcp\"}", 8000, 8010, INTENT_TCP, 0 },
-		{ "{\"port\":53,\"from\":[\"10.0.0.0/8\",\"::1\",\"192.0.2.1\"]}", 53, 53,
-		    INTENT_TCP, 3 },
-		{ "0", 0, 0, 0, 0 },
-		{ "65536", 0, 0, 0, 0 },
-		{ "-1", 0, 0, 0, 0 },
-		{ "1.5", 0, 0, 0, 0 },
-		{ "\"http\"", 0, 0, 0, 0 },
-		{ "\"\"", 0, 0, 0, 0 },
-		{ "\"0\"", 0, 0, 0, 0 },
-		{ "\"8010-8000\"", 0, 0, 0, 0 },
-		{ "\"1-65536\"", 0, 0, 0, 0 },
-		{ "\"0-10\"", 0, 0, 0, 0 },
-		{ "\"80 \"", 0, 0, 0, 0 },
-		{ "\" 80\"", 0, 0, 0, 0 },
-		{ "\"1-2-3\"", 0, 0, 0, 0 },
-		{ "\"99999999999999999999\"", 0, 0, 0, 0 },
-		{ "null", 0, 0, 0, 0 },
-		{ "[80]", 0, 0, 0, 0 },
-		{ "true", 0, 0, 0, 0 },
-		{ "{}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"protocol\":\"icmp\"}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"protocol\":1}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":[]}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":\"10.0.0.0/8\"}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":[\"10.0.0.0/33\"]}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":[\"10.0.0\"]}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":[\"::/129\"]}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":[\"10.0.0.0/\"]}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":[\"10.0.0.0/8; reboot\"]}", 0, 0, 0, 0 },
-		{ "{\"port\":53,\"from\":[5]}", 0, 0, 0, 0 },
-	};
-
-	for (size_t i = 0; i < MEM_COUNT(cases); i++) {
-		json_auto_t *value = json(cases[i].text);
-		struct err e = ERR_INIT;
-		struct intent_port port;
-		int r = intent_parse_port(value, &port, &e);
-
-		if (cases[i].first == 0)
-			ok(r < 0 && e.class == ERR_DATA, "no port: %s", cases[i].text);
-		else
-			ok(r == 0 && port.first == cases[i].first && port.last == cases[i].last &&
-				(int)port.proto == cases[i].proto && port.from.n == cases[i].from,
-			    "a port: %s", cases[i].text);
-		strv_release(&port.from);
-	}
 }
 
 static void
@@ -520,9 +418,6 @@ main(void)
 	test_parse();
 	test_config();
 	test_config_values();
-	test_deploy_config();
-	test_deploy_config_values();
-	test_ports();
 	test_user_names();
 	test_owners();
 	test_edit();

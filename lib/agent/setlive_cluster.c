@@ -1,0 +1,123 @@
+/*
+ * What the cluster knows of this node's apps, and whether it can do without them for a while.
+ */
+#include <string.h>
+
+#include "lib/agent/setlive.h"
+
+struct registration
+setlive_registration(const struct pass *p, const struct intent_app *app,
+    const struct seen_live *seen, int failed)
+{
+	int port = 0;
+
+	for (size_t i = 0; port == 0 && i < app->nports; i++)
+		if (app->ports[i].proto == INTENT_TCP)
+			port = app->ports[i].first;
+	return (struct registration){ .app = app->name,
+		.cluster = app->cluster,
+		.version = seen->release,
+		.node = p->intent.node,
+		.port = port,
+		.failed = failed,
+		.check = &seen->check };
+}
+
+static void
+take_entry(struct pass *p, const struct intent_app *app, struct seen_live *seen)
+{
+	const struct registered *known = registry_find(&p->registry, app->name);
+
+	seen->clustered = p->registry.there;
+	seen->cluster = xstrdup(app->cluster);
+	if (known == NULL || (known->foreign && app->certainty != INTENT_STATED))
+		return;
+	if (known->foreign) {
+		seen->entry_fault = xstrdup(known->why);
+		return;
+	}
+	free(seen->cluster);
+	seen->cluster = xstrdup(known->cluster);
+	seen->registered = 1;
+	seen->maintenance = known->maintenance && known->maintained_by_pp;
+	seen->fed = known->fed;
+	if (seen->release != NULL) {
+		const struct registration good = setlive_registration(p, app, seen, 0);
+		const struct registration bad = setlive_registration(p, app, seen, 1);
+
+		seen->same_entry = registry_same(known, &good);
+		seen->said_failed = registry_same(known, &bad);
+	}
+}
+
+/* In which clusters is this node marked? */
+static int
+observe_marks(struct pass *p, struct err *e)
+{
+	const size_t n = p->intent.napps;
+	AUTO_FREE struct lease_place *places = xcalloc(n + 1, sizeof *places);
+	AUTO_FREE int *marked = xcalloc(n + 1, sizeof *marked);
+	AUTO_FREE size_t *of = xcalloc(n + 1, sizeof *of);
+	size_t m = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *cluster = p->seen[i].live.cluster;
+
+		if (cluster == NULL || cluster[0] == '\0')
+			continue;
+		of[m] = i;
+		places[m++] = (struct lease_place){ p->intent.apps[i].name, cluster };
+	}
+	if (m > 0 && lease_marked(p->store, p->intent.node, places, m, marked, e) < 0)
+		return -1;
+	for (size_t k = 0; k < m; k++)
+		p->seen[of[k]].live.marked = marked[k];
+	return 0;
+}
+
+/* Only who runs and has to go down asks whether it may. */
+static int
+observe_lease(struct pass *p, const struct intent_app *app, struct seen_live *seen, struct err *e)
+{
+	const int gone = app->certainty == INTENT_GONE;
+	const struct lease_request req = { .app = app->name,
+		.cluster = seen->cluster,
+		.node = p->intent.node,
+		.version = gone ? "" : seen->release,
+		.healthy = gone ? seen->all_up : setlive_is_healthy(app, seen),
+		.canary = app->canary,
+		.force = settings_flag(p->settings, "continue-on-failure") };
+	struct lease_view view = { 0 };
+	int r;
+
+	if (!seen->clustered || seen->fault != NULL || !seen->any_up || seen->entry_fault != NULL)
+		return 0;
+	if (gone ? !seen->registered :
+		   (app->certainty != INTENT_STATED || seen->version == NULL || !seen->prepared ||
+		       setlive_why_restart(app, seen) == NULL))
+		return 0;
+	r = lease_look(p->store, app->name, seen->cluster, &view, e);
+	if (r == 0)
+		seen->lease = lease_judge(&view, &req, &seen->lease_why);
+	lease_view_release(&view);
+	return r;
+}
+
+int
+setlive_observe_cluster(struct pass *p, struct err *e)
+{
+	if (p->storeless)
+		return 0;
+	if (registry_read(p->store, p->intent.node, &p->registry, e) < 0)
+		return -1;
+	if (!p->registry.there)
+		return 0;
+	for (size_t i = 0; i < p->intent.napps; i++)
+		take_entry(p, &p->intent.apps[i], &p->seen[i].live);
+	if (observe_marks(p, e) < 0)
+		return -1;
+	for (size_t i = 0; i < p->intent.napps; i++)
+		if (observe_lease(p, &p->intent.apps[i], &p->seen[i].live, e) < 0)
+			return -1;
+	return 0;
+}
