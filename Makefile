@@ -166,7 +166,7 @@ bench: all
 
 SH_FILES := $(wildcard .ci/run scripts/*.sh tests/*.sh tests/*/*.sh \
 	examples/*.sh examples/consul/*.sh examples/slug/*.sh examples/slug/bin/* examples/fake/bin/*)
-BATS_FILES := $(wildcard tests/bats/*.bats tests/bats/*.bash)
+BATS_FILES := $(wildcard tests/bats/*.bats tests/bats/*.bash tests/cluster/*.bash)
 MAN_FILES := $(wildcard man/*.[1-9])
 TIDY_STAMPS := $(patsubst %.c,$(BUILD)/lint/%.tidy,$(filter cmd/% lib/%,$(C_FILES)))
 
