@@ -18,13 +18,10 @@ teardown() {
 	[ -z "${WIDE-}" ] || rm -rf "$WIDE"
 }
 
-# launches [NAME] <<'SCRIPT': bin/launch, or bin/launch/NAME.
+# launches <<'SCRIPT': bin/launch.
 launches() {
-	local file=$BASEDIR/current/bin/launch${1:+/$1}
-
-	mkdir -p "${file%/*}"
-	cat >"$file"
-	chmod 0755 "$file"
+	cat >"$BASEDIR/current/bin/launch"
+	chmod 0755 "$BASEDIR/current/bin/launch"
 }
 
 # drive BACKEND VERB [KEY=VALUE]...
