@@ -26,7 +26,7 @@ BASE_SRC := $(wildcard lib/base/*.c)
 UNPACK_SRC := cmd/pp-unpack.c $(wildcard lib/artifact/unpack*.c) lib/sys/sandbox.c
 PP_SRC := $(filter-out cmd/pp-unpack.c lib/artifact/unpack%.c lib/sys/sandbox.c,\
 	$(wildcard cmd/*.c lib/*/*.c))
-UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c tests/unit/drive_*.c)
 HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h tests/fuzz/*.h)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC) $(FUZZ_SRC))
