@@ -28,7 +28,7 @@ PP_SRC := $(filter-out cmd/pp-unpack.c lib/artifact/unpack%.c lib/sys/sandbox.c,
 	$(wildcard cmd/*.c lib/*/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 DRIVER_SRC := $(wildcard tests/drivers/*.c)
-HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h tests/fuzz/*.h)
+HEADERS := $(wildcard cmd/*.h lib/*/*.h tests/unit/*.h tests/drivers/*.h tests/fuzz/*.h)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 C_FILES := $(sort $(PP_SRC) $(wildcard $(UNPACK_SRC)) $(UNIT_SRC) $(DRIVER_SRC) $(FUZZ_SRC))
 

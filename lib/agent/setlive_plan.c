@@ -100,6 +100,12 @@ plan_deregister(const struct seen_live *seen, const char *why, struct app_plan *
 	if (seen->registered)
 		plan_step(plan, LIVE_DEREGISTER, NULL, why, "take it out of cluster %s",
 		    seen->cluster);
+}
+
+static void
+plan_out(const struct seen_live *seen, const char *why, struct app_plan *plan)
+{
+	plan_deregister(seen, why, plan);
 	plan_return(seen, why, plan);
 }
 
@@ -115,7 +121,7 @@ plan_gone(const struct intent_app *app, const struct seen_live *seen, struct app
 		plan_step(plan, LIVE_RETIRE, NULL, why, "stop its services");
 		plan_step(plan, LIVE_REMOVE, NULL, why, "remove its service definitions");
 	}
-	plan_deregister(seen, why, plan);
+	plan_out(seen, why, plan);
 	if (seen->place != NULL)
 		plan_step(plan, LIVE_PURGE, seen->place, why, "remove its installs from %s",
 		    seen->place);
@@ -129,7 +135,7 @@ plan_stopped(const struct intent_app *app, const struct seen_live *seen, struct 
 	plan_leave(app, seen, why, 0, plan);
 	if (seen->any_up || seen->any_enabled)
 		plan_step(plan, LIVE_RETIRE, NULL, why, "stop its services");
-	plan_deregister(seen, why, plan);
+	plan_out(seen, why, plan);
 	if (plan->nsteps == 0)
 		plan_say(plan, PLAN_CONVERGED, "No active version, skipping");
 }
@@ -152,7 +158,9 @@ plan_change(const struct intent_app *app, const struct seen_live *seen, const ch
 	plan_step(plan, LIVE_PREFLIGHT, NULL, why, "see that nothing is in the way of it");
 	plan_leave(app, seen, why, 1, plan);
 	plan_step(plan, LIVE_STOP, NULL, why, "stop its services");
-	if (moves || !seen->launches)
+	if (moves)
+		plan_out(seen, why, plan);
+	else if (!seen->launches)
 		plan_deregister(seen, why, plan);
 	if (has_unwanted(seen) || seen->elsewhere.n > 0)
 		plan_step(plan, LIVE_REMOVE, NULL, why, "remove unwanted service definitions");
@@ -161,10 +169,10 @@ plan_change(const struct intent_app *app, const struct seen_live *seen, const ch
 	if (!seen->same_config)
 		plan_step(plan, LIVE_CONFIG, NULL, why, "write config/user_config.json");
 	plan_step(plan, LIVE_LINK, target, why, "point current at %s", target);
-	if (!seen->launches)
-		return;
-	plan_step(plan, LIVE_START, NULL, why, "start %s", seen->version);
-	if (seen->clustered && (moves || !seen->same_entry))
+	if (seen->launches)
+		plan_step(plan, LIVE_START, NULL, why, "start %s", seen->version);
+	if (seen->launches && seen->clustered && seen->entry_fault == NULL &&
+	    (moves || !seen->same_entry))
 		plan_step(plan, LIVE_REGISTER, NULL, why, "register it in cluster %s",
 		    app->cluster);
 	if (!moves)
@@ -258,7 +266,7 @@ plan_active(const struct intent_app *app, const struct seen_live *seen, struct a
 	else if (seen->launches)
 		plan_running(app, seen, plan);
 	else {
-		plan_deregister(seen, "it has nothing that runs", plan);
+		plan_out(seen, "it has nothing that runs", plan);
 		if (plan->nsteps == 0)
 			plan_say(plan, PLAN_CONVERGED, "already current, nothing to do");
 	}

@@ -1,5 +1,6 @@
 /*
- * Units of systemd as text: how one is written, and what `systemctl show` says of them. No I/O.
+ * Units of systemd: how one is written and what `systemctl show` says of them (systemd_unit.c, no I/O),
+ * and how systemd is told what to do (systemd_run.c). The files are systemd.c's.
  */
 #ifndef PP_SYSTEMD_H
 #define PP_SYSTEMD_H
@@ -50,5 +51,35 @@ int systemd_parse(const char *output, struct systemd_shown *shown, size_t n, str
 
 /** Free what they hold. */
 void systemd_shown_release(struct systemd_shown *shown, size_t n);
+
+/** The directory of unit files. */
+const char *systemd_units_dir(const struct supervisor *s);
+
+/** Is systemd PID 1 here? */
+int systemd_is_running(void);
+
+/** The same, or -1 with *e set. */
+int systemd_check_running(struct err *e);
+
+/**
+ * What systemd knows of one unit, which has to be pp's or not be there.
+ * Returns: 0 and *shown, for systemd_shown_release(); -1 with *e set: also where it is somebody else's.
+ */
+int systemd_show_own(const struct supervisor *s, const char *unit, struct systemd_shown *shown,
+    struct err *e);
+
+/** systemctl daemon-reload. */
+int systemd_reload(struct err *e);
+
+/** The backend's own parts of supervisor.h. */
+int systemd_status(const struct supervisor *s, const struct strv *services,
+    struct service_status *status, struct err *e);
+int systemd_start(const struct supervisor *s, const char *service, int64_t timeout_ms,
+    struct err *e);
+int systemd_stop(const struct supervisor *s, const char *service, int64_t timeout_ms,
+    struct err *e);
+void systemd_restore(const struct supervisor *s, const char *service);
+char *systemd_log_place(const struct supervisor *s, const char *service);
+char *systemd_log_tail(const struct supervisor *s, const char *service);
 
 #endif

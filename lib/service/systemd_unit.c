@@ -72,9 +72,9 @@ systemd_check(const struct service_spec *spec, const char *service, struct err *
 		    "service %s: with this name its unit's would be longer than the %d bytes of "
 		    "systemd; shorten it",
 		    service, UNIT_NAME_MAX);
-	if (strpbrk(spec->basedir, "\"\\") != NULL)
+	if (strpbrk(spec->basedir, "\"'\\") != NULL)
 		return err_set(e, ERR_DATA,
-		    "basedir %s: systemd starts no program of a path with \" or \\ in it; take "
+		    "basedir %s: systemd starts no program of a path with a quote or \\ in it; take "
 		    "another basedir or supervisor",
 		    spec->basedir);
 	for (size_t i = 0; spec->env != NULL && i < spec->env->n; i++)

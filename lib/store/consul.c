@@ -403,6 +403,9 @@ write_operation(const struct store_write *w)
 {
 	AUTO_BUF struct buf value = { 0 };
 
+	/* An index of 0 is none to Consul: that there is no such key is a verb of its own. */
+	if (w->check && w->version == 0)
+		return json_pack("{s:{s:s,s:s}}", "KV", "Verb", "check-not-exists", "Key", w->key);
 	if (w->check)
 		return json_pack("{s:{s:s,s:s,s:I}}", "KV", "Verb", "check-index", "Key", w->key,
 		    "Index", (json_int_t)w->version);
@@ -414,44 +417,56 @@ write_operation(const struct store_write *w)
 	    value.data, "Index", (json_int_t)w->version);
 }
 
+/* Why the transaction was rolled back, as its answer says. */
 static int
-consul_write(struct store *base, const struct store_write *writes, size_t n, struct err *e)
+explain_conflict(struct consul_store *s, const struct store_write *writes, size_t n,
+    const struct http_response *resp, struct err *e)
 {
-	struct consul_store *s = (struct consul_store *)base;
-	AUTO_RESPONSE struct http_response resp = { 0 };
-	json_auto_t *ops = json_array(), *answer = NULL;
-	AUTO_FREE char *body = NULL;
-	const json_t *first;
-	const char *what;
-	json_int_t at;
+	json_auto_t *answer = parse_answer(s, resp, e);
+	const json_t *first = json_array_get(json_object_get(answer, "Errors"), 0);
+	const char *what = json_string_value(json_object_get(first, "What")), *right;
+	json_int_t at = json_integer_value(json_object_get(first, "OpIndex"));
 
-	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(ops, write_operation(&writes[i]));
-	body = json_dumps(ops, JSON_COMPACT);
-	if (request(s, "PUT", "/v1/txn", body, REQUEST_TIMEOUT_MS, &resp, e) < 0)
-		return err_wrap(e,
-		    "the change may or may not have been made, look before you repeat it");
-	if (resp.status == 200)
-		return 0;
-	if (resp.status != 409) {
-		refuse(s, "write", &resp, e);
-		return resp.status < 500 ? -1 :
-					   err_wrap(e,
-					       "the change may or may not have been "
-					       "made, look before you repeat it");
-	}
-	answer = parse_answer(s, &resp, e);
-	first = json_array_get(json_object_get(answer, "Errors"), 0);
-	what = json_string_value(json_object_get(first, "What"));
-	at = json_integer_value(json_object_get(first, "OpIndex"));
-	if (what != NULL && strstr(what, "Permission denied") != NULL && at >= 0 && (size_t)at < n)
+	if (what != NULL && strstr(what, "Permission denied") != NULL && at >= 0 &&
+	    (size_t)at < n) {
+		/* To see that there is no such key takes the right to write it. */
+		right = writes[at].check && writes[at].version != 0 ? "read" : "write";
 		return err_set(e, ERR_PERM,
-		    "consul at %s: the token may not write %s: %.300s; its policy lacks "
-		    "key \"%s\" { policy = \"write\" }",
-		    s->env.base, writes[at].key, what, writes[at].key);
+		    "consul at %s: the token may not %s %s: %.300s; its policy lacks "
+		    "key \"%s\" { policy = \"%s\" }",
+		    s->env.base, right, writes[at].key, what, writes[at].key, right);
+	}
 	return err_set(e, ERR_BUSY,
 	    "somebody else changed it meanwhile; nothing was written, try again (%.300s)",
 	    what ? what : "consul gives no reason");
+}
+
+static int
+consul_write(struct store *base, const struct store_write *writes, size_t n, struct err *e)
+{
+	static const char unknown[] =
+	    "the change may or may not have been made, look before you repeat it";
+	struct consul_store *s = (struct consul_store *)base;
+	AUTO_RESPONSE struct http_response resp = { 0 };
+	json_auto_t *ops = json_array();
+	AUTO_FREE char *body = NULL;
+	int writing = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		(void)json_array_append_new(ops, write_operation(&writes[i]));
+		writing |= !writes[i].check;
+	}
+	body = json_dumps(ops, JSON_COMPACT);
+	/* Without a write among them it is a read, and a server that is behind could answer it. */
+	if (request(s, "PUT", writing ? "/v1/txn" : "/v1/txn?consistent", body, REQUEST_TIMEOUT_MS,
+		&resp, e) < 0)
+		return err_wrap(e, "%s", unknown);
+	if (resp.status == 200)
+		return 0;
+	if (resp.status == 409)
+		return explain_conflict(s, writes, n, &resp, e);
+	refuse(s, "write", &resp, e);
+	return resp.status < 500 ? -1 : err_wrap(e, "%s", unknown);
 }
 
 /*

@@ -447,12 +447,17 @@ write_journal(int root, const struct store_write *writes, size_t n, struct err *
 	AUTO_FREE char *text = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		json_t *value =
-		    writes[i].value ? json_stringn(writes[i].value, writes[i].len) : json_null();
+		json_t *value;
 
+		if (writes[i].check)
+			continue;
+		value =
+		    writes[i].value ? json_stringn(writes[i].value, writes[i].len) : json_null();
 		if (value == NULL || json_object_set_new(journal, writes[i].key, value) < 0)
 			return err_set(e, ERR_DATA, "%s: not valid UTF-8", writes[i].key);
 	}
+	if (json_object_size(journal) == 0)
+		return 0;
 	text = json_dumps(journal, JSON_COMPACT);
 	return file_write(root, JOURNAL, text, strlen(text), &attr, e);
 }

@@ -60,7 +60,10 @@ store_read(struct store *s, const char *const *keys, size_t n, struct store_item
 	if (s->ops->read(s, keys, n, items, e) < 0)
 		return -1;
 	store_items_sort(items);
-	return take_id(s, items, e);
+	if (take_id(s, items, e) < 0)
+		return -1;
+	s->named |= items->id[0] != '\0';
+	return 0;
 }
 
 int
@@ -173,42 +176,64 @@ make_uuid(char out[37])
 	}
 }
 
-int
-store_write(struct store *s, const struct store_write *writes, size_t n, struct err *e)
+/* What is written must be readable again. *checks: how many of them write nothing. */
+static int
+check_sizes(const struct store_write *writes, size_t n, size_t *checks, struct err *e)
 {
-	AUTO_ITEMS struct store_items items = { 0 };
-	AUTO_FREE struct store_write *all = xcalloc(n + 1, sizeof *all);
-	AUTO_FREE char *doc = NULL;
-	const char *key = STORE_ID_KEY;
-	char uuid[37];
-
-	if (n == 0)
-		return 0;
 	if (n > STORE_WRITES_MAX)
 		return err_set(e, ERR_DATA,
 		    "%zu documents at once are too many for one change; at most %d go together", n,
 		    STORE_WRITES_MAX);
-	/* What was written must be readable again. */
-	for (size_t i = 0; i < n; i++)
-		if (writes[i].len > STORE_VALUE_MAX)
+	for (size_t i = 0; i < n; i++) {
+		*checks += writes[i].check != 0;
+		if (!writes[i].check && writes[i].len > STORE_VALUE_MAX)
 			return err_set(e, ERR_DATA, "%s would be larger than %zu bytes",
 			    writes[i].key, STORE_VALUE_MAX);
-	memcpy(all, writes, n * sizeof *all);
-	if (store_read(s, &key, 1, &items, e) < 0)
-		return -1;
-	if (items.id[0] == '\0') {
-		make_uuid(uuid);
-		doc = xasprintf("{\n  \"id\": \"%s\",\n  \"schema\": 1\n}\n", uuid);
-		all[n] =
-		    (struct store_write){ .key = STORE_ID_KEY, .value = doc, .len = strlen(doc) };
-		if (s->ops->write(s, all, n + 1, e) == 0)
-			return 0;
-		/* Who may not name the store may still write what he may: somebody else will. */
-		if (e->class != ERR_PERM)
-			return -1;
-		*e = (struct err)ERR_INIT;
 	}
-	return s->ops->write(s, all, n, e);
+	return 0;
+}
+
+/* Write, and give the store an id. Returns: 0; 1 where this token may not do that; -1 with *e set. */
+static int
+write_first(struct store *s, const struct store_write *writes, size_t n, struct err *e)
+{
+	AUTO_FREE struct store_write *all = xcalloc(n + 1, sizeof *all);
+	AUTO_FREE char *doc = NULL;
+	char uuid[37];
+
+	memcpy(all, writes, n * sizeof *all);
+	make_uuid(uuid);
+	doc = xasprintf("{\n  \"id\": \"%s\",\n  \"schema\": 1\n}\n", uuid);
+	all[n] = (struct store_write){ .key = STORE_ID_KEY, .value = doc, .len = strlen(doc) };
+	if (s->ops->write(s, all, n + 1, e) == 0)
+		return 0;
+	if (e->class != ERR_PERM)
+		return -1;
+	*e = (struct err)ERR_INIT;
+	return 1;
+}
+
+int
+store_write(struct store *s, const struct store_write *writes, size_t n, struct err *e)
+{
+	AUTO_ITEMS struct store_items items = { 0 };
+	const char *key = STORE_ID_KEY;
+	size_t checks = 0;
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (check_sizes(writes, n, &checks, e) < 0)
+		return -1;
+	/* Where nothing is written, there is nothing to give an id for. */
+	if (!s->named && checks < n) {
+		if (store_read(s, &key, 1, &items, e) < 0)
+			return -1;
+		/* Who may not name the store may still write what he may: somebody else will. */
+		if (!s->named && (r = write_first(s, writes, n, e)) <= 0)
+			return r;
+	}
+	return s->ops->write(s, writes, n, e);
 }
 
 int

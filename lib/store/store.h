@@ -34,7 +34,7 @@ struct store_items {
 	char id[64]; /* empty: the store has none */
 };
 
-/** One write of a transaction: it happens only if the document is still at `version`. */
+/** One write of a transaction, or with `check` a condition of it: the document is at `version`. */
 struct store_write {
 	const char *key;
 	const char *value; /* NULL: remove it */
@@ -71,6 +71,7 @@ struct store {
 	const struct store_ops *ops;
 	char *url; /* "consul http://127.0.0.1:8500" or "dir:/path": for messages and for memory */
 	int ordered; /* of two versions the greater is the younger; else they say nothing of that */
+	int named;   /* a read has found its id, so a write need not look whether it has one */
 	int stands;  /* from store_begin() to store_end() it stands still: nobody of pp's writes */
 };
 
@@ -131,7 +132,8 @@ void store_items_release(struct store_items *items);
 int store_absent(struct store *s, const char *key, struct err *e);
 
 /**
- * Write all or nothing. At most STORE_WRITES_MAX at a time.
+ * Write all or nothing. At most STORE_WRITES_MAX at a time, checks among them. Nothing but checks is
+ * a question: are these documents, at this moment, all at those versions?
  *
  * The first write to a store without an id gives it one, in the same transaction, where that is
  * permitted.

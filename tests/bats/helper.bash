@@ -237,7 +237,7 @@ store_identify() {
 # intent_slug [VERSIONS]: abc123 is prepared, def456 is active.
 intent_slug() {
 	pp intent set slug/demo versions="${1:-abc123:prep,def456:active}" min_nodes=0 \
-		basedir="$BASEDIR" ports=1212,1231 users=xavier,don
+		basedir="$BASEDIR" ports=1212,1231 users=xavier,don check.exec=/bin/true settle=1s
 	pp intent assign slug/demo "$PP_NODE"
 }
 

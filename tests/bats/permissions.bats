@@ -171,6 +171,18 @@ developers_limits() {
 	denied history/slug/production/1 read pp intent history slug/production
 }
 
+@test "a condition takes the right to read its document, and one that there is none the right to write it" {
+	test_store=$PP_BUILD/unit/test_store
+	as node-agent
+	"$test_store" consul locks/slug/production clusters/slug/production/config
+	[ "$(json locks/slug/production .)" = '{}' ]
+	denied clusters/slug/none/config write "$test_store" consul locks/slug/production clusters/slug/none/config
+	unset CONSUL_HTTP_TOKEN_FILE
+	export CONSUL_HTTP_TOKEN
+	CONSUL_HTTP_TOKEN=$(consul_token 'key "locks/slug/production" { policy = "write" } key "pp/store" { policy = "read" }')
+	denied clusters/slug/production/config read "$test_store" consul locks/slug/production clusters/slug/production/config
+}
+
 @test "without a token nothing is seen, and that is said; nothing is taken for empty" {
 	as nobody
 	denied clusters/slug/production/config read pp intent get slug/production

@@ -276,6 +276,22 @@ slow_set() {
 	done
 }
 
+@test "a write on the condition that other documents are as they were" {
+	"$PP_BUILD/unit/test_store" consul >"$BATS_TEST_TMPDIR/tap" || fail "$(grep -v ^ok "$BATS_TEST_TMPDIR/tap")"
+	[ "$(grep -c ^ok "$BATS_TEST_TMPDIR/tap")" -ge 30 ]
+	[ "$(store_keys | tr '\n' ' ')" = "clusters/a/b/config locks/a/b pp/store " ]
+}
+
+@test "nothing but conditions is a read, and a consistent one; a store whose id was read is not asked for it again" {
+	liar_start
+	"$PP_BUILD/unit/test_store" consul >"$BATS_TEST_TMPDIR/tap" || fail "$(grep -v ^ok "$BATS_TEST_TMPDIR/tap")"
+	[ "$(head -1 "$LIAR_LOG" | cut -d' ' -f2-)" = 'PUT /v1/txn?consistent' ]
+	: >"$LIAR_LOG"
+	"$PP_BUILD/unit/test_store" consul locks/a/b clusters/a/b/config
+	[ "$(cut -d' ' -f2- "$LIAR_LOG" | grep -c consistent)" = 2 ]
+	[ "$(wc -l <"$LIAR_LOG")" = 3 ]
+}
+
 @test "200 nodes are assigned by one command" {
 	set_slug
 	mapfile -t nodes < <(seq -f 'web%g' 200)

@@ -194,6 +194,13 @@ set_slug() {
 	[ "$(store_dump)" = "$before" ]
 }
 
+@test "a write on the condition that other documents are as they were" {
+	"$PP_BUILD/unit/test_store" "dir:$STORE" >"$BATS_TEST_TMPDIR/tap" || fail "$(grep -v ^ok "$BATS_TEST_TMPDIR/tap")"
+	[ "$(grep -c ^ok "$BATS_TEST_TMPDIR/tap")" -ge 30 ]
+	[ "$(store_keys | tr '\n' ' ')" = "clusters/a/b/config locks/a/b pp/store " ]
+	[ ! -e "$STORE/.journal" ]
+}
+
 @test "a lock that is not given up is exit 75, and --timeout bounds the wait" {
 	set_slug
 	spawn flock flock -x "$STORE/.lock" sleep 30
