@@ -10,6 +10,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
 
+#define LOOK_AGAIN_MS 1000 /* for who waits for others to get healthy */
 #define EXIT_CHANGED 2
 #define EXIT_FAILED 4
 #define EXIT_WAITING 8
@@ -54,9 +55,14 @@ list_watched(const struct pass *p, const struct agent *agent, struct strv *keys)
 	for (size_t i = 0; i < p->intent.napps; i++) {
 		if (agent->reads & INTENT_OWNERS)
 			strv_add(keys, xasprintf("owners/%s", p->intent.apps[i].name));
-		if (p->intent.apps[i].cluster != NULL)
+		if (p->intent.apps[i].cluster == NULL)
+			continue;
+		strv_add(keys,
+		    xasprintf("clusters/%s/%s/", p->intent.apps[i].name,
+			p->intent.apps[i].cluster));
+		if (agent == &agent_setlive)
 			strv_add(keys,
-			    xasprintf("clusters/%s/%s/", p->intent.apps[i].name,
+			    xasprintf("locks/%s/%s", p->intent.apps[i].name,
 				p->intent.apps[i].cluster));
 	}
 }
@@ -86,6 +92,21 @@ run_pass(const struct agent *agent, const struct settings *settings, struct pass
 	return r;
 }
 
+/* Wait for a change; for one that no document tells of, not for long. Returns: as store_wait(). */
+static int
+wait_for_change(const char *spec, const struct strv *watched, int waiting, int64_t left_ms,
+    struct err *e)
+{
+	struct store *store = store_open(spec, STORE_THERE, e);
+	int64_t bound = waiting && left_ms > LOOK_AGAIN_MS ? LOOK_AGAIN_MS : left_ms;
+	int r = store == NULL ?
+	    -1 :
+	    store_wait(store, (const char *const *)watched->items, watched->n, bound, e);
+
+	store_free(store);
+	return r == 0 && bound < left_ms ? 1 : r;
+}
+
 /* Passes until the time of --wait is over, each as soon as the intent has changed. */
 static int
 run_passes(const struct agent *agent, const struct settings *settings, struct pass_result *sum,
@@ -97,7 +118,6 @@ run_passes(const struct agent *agent, const struct settings *settings, struct pa
 
 	for (;;) {
 		struct pass_result result = { 0 };
-		struct store *store;
 		int64_t left;
 		int r = run_pass(agent, settings, &result, &watched, e);
 
@@ -109,11 +129,7 @@ run_passes(const struct agent *agent, const struct settings *settings, struct pa
 		left = clock_bound_ms(end - clock_now_ms());
 		if (left <= 0 || settings_flag(settings, "dry-run"))
 			return 0;
-		store = store_open(spec, STORE_THERE, e);
-		r = store == NULL ?
-		    -1 :
-		    store_wait(store, (const char *const *)watched.items, watched.n, left, e);
-		store_free(store);
+		r = wait_for_change(spec, &watched, result.waiting, left, e);
 		if (r <= 0)
 			return r;
 	}

@@ -146,6 +146,53 @@ note_missing(const struct bundle *b, struct check_report *report)
 	}
 }
 
+/* On how many of the nodes that are here is each cluster of an app? {"slug/production": 3, ...} */
+static json_t *
+count_nodes(const struct bundle *b)
+{
+	json_t *counts = json_object();
+
+	for (size_t i = 0; i < b->n; i++) {
+		const char *cluster = json_string_value(json_object_get(b->v[i].doc, "cluster"));
+		AUTO_FREE char *name = NULL;
+		struct change_key k;
+
+		if (change_parse_key(b->v[i].key, &k) < 0 || k.kind != CHANGE_NODE ||
+		    cluster == NULL)
+			continue;
+		name = xasprintf("%s/%s", k.app, cluster);
+		(void)json_object_set_new(counts, name,
+		    json_integer(json_integer_value(json_object_get(counts, name)) + 1));
+	}
+	return counts;
+}
+
+/* As many as are to be up, or fewer: then none of them may ever go down. */
+static void
+note_too_few(const struct bundle *b, struct check_report *report)
+{
+	json_auto_t *counts = count_nodes(b);
+
+	for (size_t i = 0; i < b->n; i++) {
+		long long wanted = json_integer_value(json_object_get(b->v[i].doc, "min_nodes")), n;
+		AUTO_FREE char *name = NULL;
+		struct change_key k;
+
+		if (change_parse_key(b->v[i].key, &k) < 0 || k.kind != CHANGE_CONFIG)
+			continue;
+		name = xasprintf("%s/%s", k.app, k.cluster);
+		n = json_integer_value(json_object_get(counts, name));
+		/* Where no node is here, the nodes are elsewhere. */
+		if (n == 0 || wanted < n)
+			continue;
+		strv_add(&report->notes,
+		    xasprintf("%s: min_nodes: %lld are to be up, and %s%lld node%s it; while all "
+			      "are up none is restarted, not even for a new version",
+			b->v[i].key, wanted, wanted > n ? "only " : "just ", n,
+			n == 1 ? " has" : "s have"));
+	}
+}
+
 int
 intent_check(struct intent_run *run, struct err *e)
 {
@@ -156,5 +203,6 @@ intent_check(struct intent_run *run, struct err *e)
 	if (bundle_load(where, &b, &report, e) < 0)
 		return -1;
 	note_missing(&b, &report);
+	note_too_few(&b, &report);
 	return intent_tell_report(where, &report, e);
 }

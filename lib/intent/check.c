@@ -8,6 +8,7 @@
 
 #define FAULTS_MAX 1000 /* in one document */
 #define NEAR 2          /* letters in which a slip differs from what was meant */
+#define SHORT_NAME 4    /* of which one letter is as much */
 
 /* ---- where ---- */
 
@@ -193,20 +194,36 @@ leading_name(const json_t *object, const char *text, const char *stops)
 static void
 path_of_message(const json_t *doc, const char *msg, struct strv *path)
 {
-	const char *field = leading_name(doc, msg, ":.[ "), *child;
-	const json_t *value = json_object_get(doc, field ? field : "");
-	size_t n = field ? strlen(field) : 0;
+	const char *name = leading_name(doc, msg, ":.[ ");
+	const json_t *value = doc;
 
-	if (field == NULL)
-		return;
-	strv_add(path, xstrdup(field));
-	if (msg[n] == '[' && json_is_array(value)) {
-		strv_add(path, xmemdup(msg + n, strcspn(msg + n, "]") + 1));
-	} else if (msg[n] == '.' && json_is_object(value)) {
-		child = leading_name(value, msg + n + 1, ":");
-		if (child != NULL)
-			strv_add(path, xstrdup(child));
+	while (name != NULL) {
+		strv_add(path, xstrdup(name));
+		value = json_object_get(value, name);
+		msg += strlen(name);
+		if (*msg == '[' && json_is_array(value))
+			strv_add(path, xmemdup(msg, strcspn(msg, "]") + 1));
+		name =
+		    *msg == '.' && json_is_object(value) ? leading_name(value, ++msg, ":[") : NULL;
 	}
+}
+
+/* What asks stays, and knows its port: else there would be another fault, that something is missing. */
+static void
+mend_check(json_t *check, const char *part)
+{
+	int http = json_object_get(check, "http") != NULL;
+
+	if (http && (strcmp(part, "port") == 0 || json_object_get(check, "port") == NULL))
+		(void)json_object_set_new(check, "port", json_integer(1));
+	if (strcmp(part, "http") == 0)
+		(void)json_object_set_new(check, part, json_string("/"));
+	else if (strcmp(part, "tcp") == 0)
+		(void)json_object_set_new(check, part, json_integer(1));
+	else if (strcmp(part, "exec") == 0)
+		(void)json_object_set_new(check, part, json_string("/bin/true"));
+	else if (!http || strcmp(part, "port") != 0)
+		(void)json_object_del(check, part);
 }
 
 /* Take out what is wrong, or put something right in its place, so that the next fault is found. */
@@ -220,7 +237,9 @@ mend(json_t *doc, const struct strv *path, enum change_kind kind)
 		(void)json_object_set_new(doc, "basedir", json_string("/data/app"));
 		return;
 	}
-	if (path->n == 2 && json_is_array(value)) {
+	if (path->n >= 2 && strcmp(path->items[0], "check") == 0) {
+		mend_check(value, path->items[1]);
+	} else if (path->n == 2 && json_is_array(value)) {
 		size_t i = strtoul(path->items[1] + 1, NULL, 10);
 		json_t *right = strcmp(path->items[0], "ports") == 0 ?
 		    json_pack("{s:i,s:[s]}", "port", 1, "from", "10.0.0.0/8") :
@@ -283,8 +302,9 @@ note_slips(const struct check_source *source, const struct change_key *k, const 
 		for (size_t i = 0; edit_key_name(i) != NULL; i++) {
 			const char *field = edit_key_name(i);
 			int known = edit_is_key(kind, field);
+			int near = strlen(field) > SHORT_NAME ? NEAR : 1;
 
-			if (levenshtein(name, field) > (known ? NEAR : 0))
+			if (levenshtein(name, field) > (known ? near : 0))
 				continue;
 			AUTO_FREE char *what = known ?
 			    xasprintf(

@@ -71,7 +71,8 @@ is_short_list(const char *path)
 char *
 edit_show_leaf(const struct edit_leaf *leaf)
 {
-	int number = json_is_integer(leaf->value) && strcmp(leaf->path, "min_nodes") == 0;
+	int number = json_is_integer(leaf->value) &&
+	    (strcmp(leaf->path, "min_nodes") == 0 || strcmp(leaf->path, "canary") == 0);
 	AUTO_FREE char *text = NULL;
 	const char *sign = ":=";
 
@@ -171,8 +172,8 @@ safe(const char *text)
 static char *
 show(const json_t *value, const char *path, const struct edit_look *look, const char *masked)
 {
-	int inside = !look->secrets && strncmp(path, "user_config", 11) == 0 &&
-	    (json_is_object(value) || json_is_array(value));
+	int inside = !look->secrets && (json_is_object(value) || json_is_array(value));
+	AUTO_FREE char *root = xasprintf("/%.*s", (int)strcspn(path, "."), path);
 	json_auto_t *shown = NULL;
 	AUTO_FREE char *text = NULL;
 
@@ -180,7 +181,7 @@ show(const json_t *value, const char *path, const struct edit_look *look, const 
 		return xstrdup(masked);
 	/* In a value that is shown whole there may be names, too. */
 	if (inside)
-		shown = secret_mask(value, "/user_config");
+		shown = secret_mask(value, root);
 	text = edit_show(inside ? shown : value);
 	return safe(text);
 }

@@ -9,6 +9,7 @@
 #include "lib/fs/path.h"
 #include "lib/intent/intent.h"
 
+#define DIGITS_MAX 15
 #define SHORT_REAL 15 /* digits that any decimal number of so many survives */
 #define RENDER_FLAGS (JSON_INDENT(2) | JSON_SORT_KEYS)
 
@@ -21,7 +22,9 @@ enum form {
 	FORM_PORTS,
 	FORM_TEXT,
 	FORM_TIME,
-	FORM_NAMES
+	FORM_NAMES,
+	FORM_PARTS,
+	FORM_TEXTS
 };
 
 /* Everything a person may set, and where it goes. */
@@ -33,6 +36,8 @@ static const struct key {
 	{ "versions", EDIT_CONFIG, FORM_VERSIONS },
 	{ "digests", EDIT_CONFIG, FORM_DIGESTS },
 	{ "min_nodes", EDIT_CONFIG, FORM_NUMBER },
+	{ "canary", EDIT_CONFIG, FORM_NUMBER },
+	{ "on_failure", EDIT_CONFIG, FORM_TEXT },
 	{ "user_config", EDIT_CONFIG, FORM_FREE },
 	{ "basedir", EDIT_DEPLOY_CONFIG, FORM_TEXT },
 	{ "ports", EDIT_DEPLOY_CONFIG, FORM_PORTS },
@@ -42,6 +47,11 @@ static const struct key {
 	{ "start_timeout", EDIT_DEPLOY_CONFIG, FORM_TIME },
 	{ "stop_timeout", EDIT_DEPLOY_CONFIG, FORM_TIME },
 	{ "drain", EDIT_DEPLOY_CONFIG, FORM_TIME },
+	{ "settle", EDIT_DEPLOY_CONFIG, FORM_TIME },
+	{ "restart", EDIT_DEPLOY_CONFIG, FORM_TEXT },
+	{ "check", EDIT_DEPLOY_CONFIG, FORM_PARTS },
+	{ "limits", EDIT_DEPLOY_CONFIG, FORM_PARTS },
+	{ "env", EDIT_DEPLOY_CONFIG, FORM_TEXTS },
 	{ "email", EDIT_OWNERS, FORM_TEXT },
 	{ "users", EDIT_OWNERS, FORM_NAMES },
 	{ "groups", EDIT_OWNERS, FORM_NAMES },
@@ -176,6 +186,34 @@ number_from_text(const char *key, const char *text, struct err *e)
 	return json_integer(strtol(text, NULL, 10));
 }
 
+/* Digits are a number, unless that would read otherwise than they are written. */
+static json_t *
+number_or_text(const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n == 0 || n > DIGITS_MAX || strspn(text, "0123456789") != n ||
+	    (text[0] == '0' && n > 1))
+		return json_string(text);
+	return json_integer(strtoll(text, NULL, 10));
+}
+
+/* "limits.nofile=4096", "limits.memory=512M", "check.tcp=true"; "env.DEBUG=1" is text. */
+static json_t *
+part_from_text(const struct key *key, const char *rest, const char *text, struct err *e)
+{
+	if (rest == NULL) {
+		err_set(e, ERR_DATA, "%s: it has parts; write %s.NAME=value for each, or %s:=JSON",
+		    key->name, key->name, key->name);
+		return NULL;
+	}
+	if (key->form == FORM_TEXTS)
+		return json_string(text);
+	if (strcmp(rest, "tcp") == 0 && strcmp(text, "true") == 0)
+		return json_true();
+	return number_or_text(text);
+}
+
 static json_t *
 value_from_text(const struct key *key, const char *rest, const char *text, struct err *e)
 {
@@ -196,10 +234,11 @@ value_from_text(const struct key *key, const char *rest, const char *text, struc
 		value = names_from_text(text);
 		break;
 	case FORM_TIME:
-		value = text[0] != '\0' && strlen(text) <= 9 &&
-			strspn(text, "0123456789") == strlen(text) ?
-		    json_integer(strtol(text, NULL, 10)) :
-		    json_string(text);
+		value = number_or_text(text);
+		break;
+	case FORM_PARTS:
+	case FORM_TEXTS:
+		value = part_from_text(key, rest, text, e);
 		break;
 	case FORM_FREE:
 	case FORM_TEXT:
@@ -271,6 +310,13 @@ demote_others(json_t *versions, const char *id)
 			(void)json_string_set(state, "prep");
 }
 
+static int
+has_parts(enum form form)
+{
+	return form == FORM_VERSIONS || form == FORM_DIGESTS || form == FORM_PARTS ||
+	    form == FORM_TEXTS;
+}
+
 /* Set (or with NULL remove) what is at a key of the documents; `value` is taken over. */
 static int
 put(struct edit_docs *docs, const struct key *key, const char *rest, json_t *value, struct err *e)
@@ -290,7 +336,7 @@ put(struct edit_docs *docs, const struct key *key, const char *rest, json_t *val
 	}
 	if (key->form == FORM_FREE)
 		return put_nested(own_object(*doc, key->name), rest, value, e);
-	if (key->form != FORM_VERSIONS && key->form != FORM_DIGESTS) {
+	if (!has_parts(key->form)) {
 		json_decref(value);
 		return err_set(e, ERR_DATA, "%s.%s: %s has no parts", key->name, rest, key->name);
 	}
@@ -298,7 +344,8 @@ put(struct edit_docs *docs, const struct key *key, const char *rest, json_t *val
 		if (key->form == FORM_VERSIONS && json_is_string(value) &&
 		    strcmp(json_string_value(value), "active") == 0)
 			demote_others(own_object(*doc, key->name), rest);
-		(void)json_object_set_new(own_object(*doc, key->name), rest, value);
+		if (json_object_set_new(own_object(*doc, key->name), rest, value) < 0)
+			return err_set(e, ERR_DATA, "%s.%s: not valid UTF-8", key->name, rest);
 		return 0;
 	}
 	(void)json_object_del(json_object_get(*doc, key->name), rest);

@@ -34,6 +34,7 @@ const char *edit_key_name(size_t i);
  *
  *     versions=abc:prep,def:active   versions.def=active   versions.abc-   min_nodes=2
  *     ports=1212,8000-8010,53/udp    users=xavier,don      user_config.a.b=text   key:=JSON
+ *     check.http=/health             limits.memory=512M    env.LANG=C.UTF-8
  *
  * The key decides which document it is in. Activating a version demotes the one that was active;
  * removing one removes its digest.

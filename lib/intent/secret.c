@@ -33,15 +33,22 @@ secret_is_name(const char *name, size_t n)
 	return n == 4 && strncasecmp(name, "pass", 4) == 0;
 }
 
+/* Where apps have values of their own. */
+static int
+is_root(const char *name, size_t n)
+{
+	return (n == 11 && strncmp(name, "user_config", n) == 0) ||
+	    (n == 3 && strncmp(name, "env", n) == 0);
+}
+
 int
 secret_is_path(const char *path)
 {
-	static const char prefix[] = "user_config.";
-	const char *at;
+	const char *at = path + strcspn(path, ".");
 
-	if (strncmp(path, prefix, strlen(prefix)) != 0)
+	if (*at == '\0' || !is_root(path, (size_t)(at - path)))
 		return 0;
-	for (at = path + strlen(prefix); *at != '\0'; at += *at == '.') {
+	for (at++; *at != '\0'; at += *at == '.') {
 		size_t n = strcspn(at, ".");
 
 		if (secret_is_name(at, n))
@@ -56,7 +63,7 @@ enter(enum place place, const char *name)
 {
 	switch (place) {
 	case PLACE_ROOT:
-		return strcmp(name, "user_config") == 0 ? PLACE_INSIDE : PLACE_OUTSIDE;
+		return is_root(name, strlen(name)) ? PLACE_INSIDE : PLACE_OUTSIDE;
 	case PLACE_INSIDE:
 		return secret_is_name(name, strlen(name)) ? PLACE_SECRET : PLACE_INSIDE;
 	case PLACE_OUTSIDE:
@@ -98,7 +105,7 @@ secret_mask(const json_t *value, const char *pointer)
 	enum place place = PLACE_ROOT;
 
 	strv_split(&parts, pointer, '/');
-	/* Escapes (~0, ~1) make no name look less secret, and "user_config" has none. */
+	/* Escapes (~0, ~1) make no name look less secret, and "user_config" and "env" have none. */
 	for (size_t i = 1; i < parts.n; i++)
 		place = enter(place, parts.items[i]);
 	return mask(value, place);

@@ -1,5 +1,5 @@
 /*
- * What of a user_config a diff does not show: values whose names look secret.
+ * What of user_config and env a diff does not show: values whose names look secret.
  */
 #ifndef PP_SECRET_H
 #define PP_SECRET_H

@@ -124,7 +124,7 @@ take_marks(json_t *doc, struct lease_view *view)
 			continue;
 		view->marks[view->nmarks++] = (struct lease_mark){ .node = xstrdup(name),
 			.version = xstrdup(
-			    version != NULL && path_is_name(version + 1) ? version + 1 : "") };
+			    version != NULL && lease_is_release(version + 1) ? version + 1 : "") };
 	}
 }
 
@@ -330,7 +330,7 @@ lease_take(struct store *s, const struct lease_request *req, enum lease_verdict 
 	*why = NULL;
 	if (check_names(req->app, req->cluster, req->node, e) < 0)
 		return -1;
-	if (req->version != NULL && req->version[0] != '\0' && !path_is_name(req->version))
+	if (req->version != NULL && req->version[0] != '\0' && !lease_is_release(req->version))
 		return err_set(e, ERR_DATA, "version \"%s\": not a name", req->version);
 	while (take_once(s, req, verdict, why, e) < 0) {
 		free(*why);

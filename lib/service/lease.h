@@ -43,7 +43,7 @@ struct lease_view {
 
 struct lease_request {
 	const char *app, *cluster, *node;
-	const char *version; /* that it is to go to; "" or NULL: it leaves */
+	const char *version; /* the release that it is to go to; "" or NULL: it leaves */
 	int healthy;         /* it passes, so somebody may count on it: the guard holds */
 	int canary;          /* nodes that may try a version before one is healthy on it */
 	int force;           /* --continue-on-failure: failures elsewhere are no reason to stay */
@@ -103,6 +103,9 @@ struct lease_place {
  */
 int lease_marked(struct store *s, const char *node, const struct lease_place *places, size_t n,
     int *marked, struct err *e);
+
+/** May this stand for a release: a version, and "+" and a digest of what else its process sees? */
+int lease_is_release(const char *s);
 
 /** Free what it holds. */
 void lease_view_release(struct lease_view *view);

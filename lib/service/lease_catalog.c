@@ -63,7 +63,7 @@ read_entry(const json_t *json, struct entry *entry)
 		entry->node = "";
 		entry->passing = entry->passing && entry->by_hand;
 	}
-	if (!path_is_name(entry->version))
+	if (!lease_is_release(entry->version))
 		entry->version = "";
 }
 

@@ -1,9 +1,23 @@
+#include <ctype.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/service/lease.h"
 
 #define NAMES_MAX 4 /* of a list for people */
+#define RELEASE_MAX 160
+
+int
+lease_is_release(const char *s)
+{
+	static const char others[] = "._+-";
+	size_t n = 0;
+
+	for (; s[n] != '\0'; n++)
+		if (!isalnum((unsigned char)s[n]) && (n == 0 || strchr(others, s[n]) == NULL))
+			return 0;
+	return n > 0 && n <= RELEASE_MAX;
+}
 
 static int
 same(const char *a, const char *b)

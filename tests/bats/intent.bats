@@ -198,7 +198,7 @@ versions.abc: prep -> (none)" ]
 		user|runas=root;reboot
 		not in capitals|runas=ALL
 		duration|stop_timeout=soon
-		runit or servicebuilder|supervisor=openrc
+		runit, servicebuilder, systemd or none|supervisor=openrc
 		64 hex digits|digests.abc=sha256:12
 		not JSON|ports:=[1212
 		not JSON|min_nodes:=

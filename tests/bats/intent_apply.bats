@@ -433,6 +433,7 @@ cut_off() {
 	body() {
 		rm -rf "$FILES"
 		set_all
+		pp intent set slug/demo min_nodes=1
 		pp intent export "$FILES"
 		echo 'not json' >"$FILES/README.json"
 		cd "$FILES"

@@ -8,8 +8,8 @@ load node
 setup() {
 	helper_setup
 	WORK=$BATS_TEST_TMPDIR
-	RUNIT=$WORK/service RUNIT_STAGE=$WORK/service-stage SB=$WORK/sb
-	mkdir -p "$BASEDIR/current/bin" "$WORK/out"
+	OUT=$WORK/out RUNIT=$WORK/service RUNIT_STAGE=$WORK/service-stage SB=$WORK/sb
+	mkdir -p "$BASEDIR/current/bin" "$OUT"
 	NASTY='a  b"c'\''d%h%%$HOME${X}`id`\n\\ #;: {x} [y], *z & !w | naïve '
 }
 
@@ -18,13 +18,10 @@ teardown() {
 	[ -z "${WIDE-}" ] || rm -rf "$WIDE"
 }
 
-# launches [NAME] <<'SCRIPT': bin/launch, or bin/launch/NAME.
+# launches <<'SCRIPT': bin/launch.
 launches() {
-	local file=$BASEDIR/current/bin/launch${1:+/$1}
-
-	mkdir -p "${file%/*}"
-	cat >"$file"
-	chmod 0755 "$file"
+	cat >"$BASEDIR/current/bin/launch"
+	chmod 0755 "$BASEDIR/current/bin/launch"
 }
 
 # drive BACKEND VERB [KEY=VALUE]...
@@ -47,17 +44,17 @@ with_servicebuilder() {
 # What a service that writes its environment and its limits to out/ wrote, once it has.
 dumps() {
 	launches <<<'#!/bin/bash
-/usr/bin/env -0 >'"$WORK"'/out/env.new
-{ id -un; ulimit -n; ulimit -t; ulimit -v; ulimit -u; } >'"$WORK"'/out/limits
-mv '"$WORK"'/out/env.new '"$WORK"'/out/env
+/usr/bin/env -0 >'"$OUT"'/env.new
+{ id -un; ulimit -n; ulimit -t; ulimit -v; ulimit -u; } >'"$OUT"'/limits
+mv '"$OUT"'/env.new '"$OUT"'/env
 exec sleep 1000000'
 }
 
 expect_environment() {
 	local wanted
 
-	wait_until 10 test -s "$WORK/out/env"
-	mapfile -t -d '' got <"$WORK/out/env"
+	wait_until 10 test -s "$OUT/env"
+	mapfile -t -d '' got <"$OUT/env"
 	for wanted in "NASTY=$NASTY" EMPTY= 'LAST=\' PP_APP=slug PP_VERSION=v7 PP_CLUSTER=demo PP_NODE=other \
 		PORT=1212 PP_USER_CONFIG="$BASEDIR/config/user_config.json" \
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; do
@@ -85,7 +82,7 @@ ENVIRONMENT=(version=v7 cluster=demo port=1212 env=EMPTY= env=PP_NODE=other)
 	runit_start
 	up servicebuilder "${ENVIRONMENT[@]}" env="NASTY=$NASTY" env='LAST=\' nofile=99
 	expect_environment
-	[ "$(sed -n 2p "$WORK/out/limits")" = 99 ]
+	[ "$(sed -n 2p "$OUT/limits")" = 99 ]
 	head -n 4 "$SB/slug.yaml" | cmp - <(printf 'slug:\n  run:\n  - env\n  - -i\n')
 	tail -n 3 "$SB/slug.yaml" | cmp - <(printf '  - chpst\n  - -o99\n  - %s/current/bin/launch\n' "$BASEDIR")
 	[ "$(drive servicebuilder same "${ENVIRONMENT[@]}" env="NASTY=$NASTY" env='LAST=\' nofile=99)" = 1 ]
@@ -122,24 +119,23 @@ ENVIRONMENT=(version=v7 cluster=demo port=1212 env=EMPTY= env=PP_NODE=other)
 	dumps
 	runit_start
 	up runit nofile=99 cpu=77 memory=1073741824 tasks=555
-	wait_until 10 test -s "$WORK/out/env"
-	[ "$(sed 1d "$WORK/out/limits" | tr '\n' ' ')" = "99 77 1048576 555 " ]
+	wait_until 10 test -s "$OUT/env"
+	[ "$(sed 1d "$OUT/limits" | tr '\n' ' ')" = "99 77 1048576 555 " ]
 	grep -qx "	chpst -o99 -m1073741824 -t77 -p555 $BASEDIR/current/bin/launch" "$RUNIT_STAGE/slug/run"
 }
 
 @test "runit: limits of another user, whom chpst becomes" {
 	need_root
 	BASEDIR=$(mktemp -d /tmp/pp-supervisor.XXXXXX)
-	WIDE=$BASEDIR
+	WIDE=$BASEDIR OUT=$BASEDIR/out
 	chmod 0755 "$BASEDIR"
-	chmod 0711 "$WORK" "${WORK%/*}" "${WORK%/*/*}"
-	chmod 0777 "$WORK/out"
-	mkdir -p "$BASEDIR/current/bin"
+	mkdir -p "$BASEDIR/current/bin" "$OUT"
+	chmod 0777 "$OUT"
 	dumps
 	runit_start
 	up runit user=nobody nofile=99
-	wait_until 10 test -s "$WORK/out/env" || fail "$(drive runit log_tail)"
-	[ "$(head -n 2 "$WORK/out/limits" | tr '\n' ' ')" = "nobody 99 " ]
+	wait_until 10 test -s "$OUT/env" || fail "$(drive runit log_tail)"
+	[ "$(head -n 2 "$OUT/limits" | tr '\n' ' ')" = "nobody 99 " ]
 	grep -qx "	chpst -u nobody -o99 $BASEDIR/current/bin/launch" "$RUNIT_STAGE/slug/run"
 }
 

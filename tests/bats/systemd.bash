@@ -73,7 +73,7 @@ systemd_root() {
 	printf '[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n' \
 		>"$root/etc/systemd/system/pp-test.target"
 	rm -f "$root/etc/fstab"
-	cd "$root"
+	cd "$root" || exit 1
 	exec env -i container=pp PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		chroot . /lib/systemd/systemd --system --unit=pp-test.target
 }

@@ -230,6 +230,29 @@ test_edit(void)
 	edits("{}", "basedir=/data/a=b", "{\"deploy_config\":{\"basedir\":\"/data/a=b\"}}");
 	edits("{}", "stop_timeout=30;drain=1m",
 	    "{\"deploy_config\":{\"stop_timeout\":30,\"drain\":\"1m\"}}");
+	edits("{}", "canary=2;on_failure=revert",
+	    "{\"config\":{\"canary\":2,\"on_failure\":\"revert\"}}");
+	edits("{}", "settle=10;restart=never;supervisor=systemd",
+	    "{\"deploy_config\":{\"settle\":10,\"restart\":\"never\",\"supervisor\":\"systemd\"}}");
+	edits("{}", "check.http=/health;check.port=8080;check.interval=30;check.timeout=500ms",
+	    "{\"deploy_config\":{\"check\":{\"http\":\"/health\",\"port\":8080,\"interval\":30,"
+	    "\"timeout\":\"500ms\"}}}");
+	edits("{}", "check.tcp=true", "{\"deploy_config\":{\"check\":{\"tcp\":true}}}");
+	edits("{}", "check.tcp=1212", "{\"deploy_config\":{\"check\":{\"tcp\":1212}}}");
+	edits("{}", "check.exec:=[\"bin/mine\",\"-q\"]",
+	    "{\"deploy_config\":{\"check\":{\"exec\":[\"bin/mine\",\"-q\"]}}}");
+	edits("{\"deploy_config\":{\"check\":{\"tcp\":1,\"interval\":5}}}", "check.interval-",
+	    "{\"deploy_config\":{\"check\":{\"tcp\":1}}}");
+	edits("{\"deploy_config\":{\"check\":{\"tcp\":1}}}", "check-", "{\"deploy_config\":{}}");
+	edits("{}", "limits.memory=512M;limits.nofile=4096;limits.cpu=1h;limits.tasks=0100",
+	    "{\"deploy_config\":{\"limits\":{\"memory\":\"512M\",\"nofile\":4096,\"cpu\":\"1h\","
+	    "\"tasks\":\"0100\"}}}");
+	edits("{}", "limits.memory=1073741824",
+	    "{\"deploy_config\":{\"limits\":{\"memory\":1073741824}}}");
+	edits("{}", "env.DEBUG=1;env.A=x=y;env.B=;env.C=true",
+	    "{\"deploy_config\":{\"env\":{\"DEBUG\":\"1\",\"A\":\"x=y\",\"B\":\"\",\"C\":\"true\"}}}");
+	edits("{\"deploy_config\":{\"env\":{\"A\":\"1\",\"B\":\"2\"}}}", "env.A-",
+	    "{\"deploy_config\":{\"env\":{\"B\":\"2\"}}}");
 	edits("{}", "users=xavier,don;groups=ops;email=x@y",
 	    "{\"owners\":{\"users\":[\"xavier\",\"don\"],\"groups\":[\"ops\"],\"email\":\"x@y\"}}");
 	edits("{}", "user_config.some_value=hello",
@@ -257,6 +280,11 @@ test_edit(void)
 	edits("{}", "min_nodes=two", "whole number");
 	edits("{}", "min_nodes=", "whole number");
 	edits("{}", "min_nodes.x=1", "no parts");
+	edits("{}", "restart.x=1", "no parts");
+	edits("{}", "canary=few", "whole number");
+	edits("{}", "check=/health", "check: it has parts; write check.NAME=value");
+	edits("{}", "env=A:1", "env: it has parts");
+	edits("{}", "limits.memory=\xff", "UTF-8");
 	edits("{}", "ports:=[1", "not JSON");
 	edits("{}", "ports:={\"a\":1,\"a\":2}", "not JSON");
 	edits("{}", "user_config.=1", "empty");
@@ -301,7 +329,7 @@ test_check(void)
 /* --- showing */
 
 static const char everything[] =
-    "{\"config\":{\"digests\":{\"b\":\"sha256:" HEX64 "\"},\"min_nodes\":2,"
+    "{\"config\":{\"canary\":3,\"digests\":{\"b\":\"sha256:" HEX64 "\"},\"min_nodes\":2,"
     "\"user_config\":{\"bool\":true,\"empty\":{},\"float\":1.5,\"list\":[1,\"a\"],\"nested\":{\"deep\":"
     "{\"er\":\"x\"}},\"null\":null,\"number-like\":\"12\",\"blank\":\" x\",\"none\":\"\",\"lines\":"
     "\"a\\nb\",\"json-like\":\"[1]\",\"quote\":\"say \\\"hi\\\"\",\"eq\":\"a=b\","
@@ -339,6 +367,13 @@ static void
 test_round_trip(void)
 {
 	round_trip(everything);
+	round_trip(
+	    "{\"deploy_config\":{\"check\":{\"exec\":[\"a\",\"b\"],\"interval\":\"2s\"},\"env\":{"
+	    "\"A\":\"12\",\"B\":\"\",\"C\":\"x y\",\"D\":\"007\",\"E\":\"true\"},"
+	    "\"limits\":{\"cpu\":\"007\",\"memory\":\"1\",\"nofile\":9,\"tasks\":true}}}");
+	round_trip("{\"deploy_config\":{\"check\":{\"tcp\":true},\"env\":{},\"limits\":[]}}");
+	round_trip(
+	    "{\"deploy_config\":{\"check\":{\"tcp\":\"true\"},\"env\":[1],\"restart\":\"7\"}}");
 	round_trip("{\"config\":{\"user_config\":{\"a.b\":1,\"a\":{\"c\":2}}}}");
 	round_trip("{\"config\":{\"user_config\":{\"a=b\":1,\"c:\":\"x\",\"\":2}}}");
 	round_trip("{\"config\":{\"user_config\":{\"x\":{\"y.z\":[1]}}}}");

@@ -131,8 +131,7 @@ test_paths(void)
 	given_init(&g);
 	g.spec.basedir = "/data/100% of $its own";
 	unit = systemd_render(&g.spec, "slug");
-	has(unit, "\nWorkingDirectory=/data/100%% of $its own/current\n",
-	    "a directory is no word");
+	has(unit, "\nWorkingDirectory=/data/100%% of $its own/current\n", "a directory is no word");
 	has(unit, "\nExecStart=:\"/data/100%% of $its own/current/bin/launch\"\n",
 	    "a program is one");
 	given_release(&g);
@@ -244,7 +243,8 @@ test_tail(void)
 	memset(cut, 'x', 200);
 	cut[200] = '\0';
 	tail_is(line, sizeof line, cut, "a long line");
-	memcpy(line + 199, "\xc3\xa9", 2);
+	line[199] = '\xc3';
+	line[200] = '\xa9';
 	cut[199] = '\0';
 	tail_is(line, sizeof line, cut, "cut where a character begins");
 }
