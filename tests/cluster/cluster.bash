@@ -128,10 +128,10 @@ cluster_intend() {
 
 # What is intended at first; the rest is cluster_ready's.
 cluster_deploy() {
-	local name
-
-	cluster_intend basedir="$CLUSTER/node/web" ports=8080 min_nodes=0 start_timeout=6 stop_timeout=5 \
-		settle=1 check:='{"http": "/", "interval": "1s", "timeout": "1s"}' || return 1
+	cluster_intend min_nodes=0 || return 1
+	[ "$(consul_api "$CLUSTER_ASK" /v1/kv/clusters/web/prod/deploy_config -X PUT -d '{
+		"basedir": "'"$CLUSTER"'/node/web", "ports": [8080], "start_timeout": 6, "stop_timeout": 5, "settle": 1,
+		"check": {"http": "/", "interval": "1s", "timeout": "1s"}}')" = true ] || return 1
 	# shellcheck disable=SC2086 # names are words
 	on_node "$CLUSTER_ASK" "$PP" intent assign web/prod $CLUSTER_NAMES >>"$CLUSTER/log/intent" 2>&1
 }
