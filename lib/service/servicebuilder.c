@@ -23,7 +23,7 @@
 #include "lib/service/sv.h"
 #include "lib/sys/run.h"
 
-#define YAML_MAX 65536
+#define YAML_MAX (16 << 20) /* every service has the whole of env */
 
 static const struct file_attr attr = { 0644, FILE_KEEP, FILE_KEEP };
 

@@ -2,8 +2,8 @@
  * Supervisors: what keeps an app's services running on a node.
  *
  * An install's bin/launch is one service, named after the app; where it is a directory, each
- * executable in it is one, <app>__<name>. A backend writes and removes definitions; starting, stopping
- * and asking is sv's work for both, by the service's path in the scan directory.
+ * executable in it is one, <app>__<name>. A backend writes and removes definitions, and starts, stops
+ * and asks: runit and servicebuilder by sv (sv.h), systemd by systemctl (systemd.h), none not at all.
  */
 #ifndef PP_SUPERVISOR_H
 #define PP_SUPERVISOR_H

@@ -42,13 +42,18 @@ systemd_check_running(struct err *e)
 
 /* ---- what systemd says ---- */
 
+/* `how` bounds it in time. */
 static int
-show(const char *const *units, size_t n, struct systemd_shown *shown, struct err *e)
+show_by(const struct run *how, const char *const *units, size_t n, struct systemd_shown *shown,
+    struct err *e)
 {
 	AUTO_FREE const char **argv = xcalloc(n + 5, sizeof *argv);
 	AUTO_BUF struct buf output = { 0 };
-	struct run run = { .argv = argv, .output_max = 4096 + n * 8192 };
+	struct run run = *how;
 	int status;
+
+	run.argv = argv;
+	run.output_max = 4096 + n * 8192;
 
 	argv[0] = "systemctl";
 	argv[1] = "show";
@@ -64,6 +69,12 @@ show(const char *const *units, size_t n, struct systemd_shown *shown, struct err
 		return err_set(e, ERR_FAIL, "systemctl show: exit %d: %s", status, words);
 	}
 	return systemd_parse(output.data, shown, n, e);
+}
+
+static int
+show(const char *const *units, size_t n, struct systemd_shown *shown, struct err *e)
+{
+	return show_by(&(struct run){ 0 }, units, n, shown, e);
 }
 
 /* Is it from our file, or from none that there is any more? */
@@ -84,18 +95,24 @@ in_the_way(const char *unit, const struct systemd_shown *shown, struct err *e)
 	    shown->fragment[0] != '\0' ? shown->fragment : shown->id);
 }
 
-/* One unit, which has to be ours. */
-int
-systemd_show_own(const struct supervisor *s, const char *unit, struct systemd_shown *shown,
-    struct err *e)
+static int
+show_own_by(const struct run *how, const struct supervisor *s, const char *unit,
+    struct systemd_shown *shown, struct err *e)
 {
-	if (systemd_check_running(e) < 0 || show(&unit, 1, shown, e) < 0)
+	if (systemd_check_running(e) < 0 || show_by(how, &unit, 1, shown, e) < 0)
 		return -1;
 	if (is_ours(s, unit, shown))
 		return 0;
 	(void)in_the_way(unit, shown, e);
 	systemd_shown_release(shown, 1);
 	return -1;
+}
+
+int
+systemd_show_own(const struct supervisor *s, const char *unit, struct systemd_shown *shown,
+    struct err *e)
+{
+	return show_own_by(&(struct run){ 0 }, s, unit, shown, e);
 }
 
 static struct service_status
@@ -139,13 +156,20 @@ systemd_status(const struct supervisor *s, const struct strv *services,
 	return 0;
 }
 
+static int
+reload_by(const struct run *how, struct err *e)
+{
+	const char *argv[] = { "systemctl", "daemon-reload", NULL };
+	struct run run = *how;
+
+	run.argv = argv;
+	return run_checked(&run, e);
+}
+
 int
 systemd_reload(struct err *e)
 {
-	const char *argv[] = { "systemctl", "daemon-reload", NULL };
-	struct run run = { .argv = argv };
-
-	return run_checked(&run, e);
+	return reload_by(&(struct run){ 0 }, e);
 }
 
 static int
@@ -159,38 +183,40 @@ tell(const char *verb, const char *unit, const struct run *how, struct err *e)
 }
 
 static int
-start_unit(const struct supervisor *s, const char *unit, const struct run *how, struct err *e)
+start_unit(const struct supervisor *s, const char *unit, int restoring, int64_t timeout_ms,
+    struct err *e)
 {
+	struct run ask = { .restoring = restoring, .timeout_ms = restoring ? RESTORE_MS : 0 };
+	struct run start = { .restoring = restoring,
+		.timeout_ms = timeout_ms > 0 ? timeout_ms : 1 };
 	struct systemd_shown shown;
 	int stale;
 
-	if (systemd_show_own(s, unit, &shown, e) < 0)
+	if (show_own_by(&ask, s, unit, &shown, e) < 0)
 		return -1;
 	stale = shown.stale;
 	systemd_shown_release(&shown, 1);
 	/* A run that was killed may have written the file and told nobody. */
-	if (stale && systemd_reload(e) < 0)
+	if (stale && reload_by(&ask, e) < 0)
 		return -1;
-	return tell("start", unit, how, e);
+	return tell("start", unit, &start, e);
 }
 
 int
 systemd_start(const struct supervisor *s, const char *service, int64_t timeout_ms, struct err *e)
 {
 	AUTO_FREE char *unit = systemd_unit(service);
-	struct run how = { .timeout_ms = timeout_ms > 0 ? timeout_ms : 1 };
 
-	return start_unit(s, unit, &how, e);
+	return start_unit(s, unit, 0, timeout_ms, e);
 }
 
 void
 systemd_restore(const struct supervisor *s, const char *service)
 {
 	AUTO_FREE char *unit = systemd_unit(service);
-	struct run how = { .timeout_ms = RESTORE_MS, .restoring = 1 };
 	struct err ignored = ERR_INIT;
 
-	(void)start_unit(s, unit, &how, &ignored);
+	(void)start_unit(s, unit, 1, RESTORE_MS, &ignored);
 }
 
 /* All of its processes at once; 0 once it is down, for good. */

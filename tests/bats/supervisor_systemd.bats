@@ -160,7 +160,9 @@ reloads() {
 	[[ $stderr == *"service $APP did not stop in time, killed by systemd"* ]]
 	# What is killed stays down.
 	[ "$(drive status)" = "$APP down now" ]
-	drive restore
+	# And up again, also when the run has no time left.
+	run -1 drive start deadline_ms=0
+	drive restore deadline_ms=0
 	[ "$(drive status)" = "$APP up now" ]
 }
 
@@ -258,6 +260,15 @@ ExecStart=/bin/sleep 2000000"
 	[ "$(property ActiveState)" = active ]
 	inside sh -c "systemctl stop $UNIT; rm /run/systemd/system/$UNIT; systemctl daemon-reload"
 
+	inside sh -c "echo '$foreign' >/run/systemd/system/$APP-real.service
+		ln -s $APP-real.service /run/systemd/system/$UNIT; systemctl daemon-reload; systemctl start $UNIT"
+	run -1 --separate-stderr drive define
+	[[ $stderr == "unit $UNIT is in the way: "*"$APP-real.service"* ]]
+	drive stop
+	[ "$(drive status)" = "$APP absent now" ]
+	[ "$(property ActiveState)" = active ]
+	inside sh -c "systemctl stop $UNIT; rm /run/systemd/system/*$APP*; systemctl daemon-reload"
+
 	inside systemd-run -q --unit="$UNIT" sleep 3000000
 	run -1 --separate-stderr drive define
 	[[ $stderr == "unit $UNIT is in the way: "*"/run/systemd/transient/$UNIT"* ]]
@@ -268,7 +279,8 @@ ExecStart=/bin/sleep 2000000"
 
 @test "the environment is what pp says, byte for byte, and what systemd adds" {
 	launches <<<'#!/bin/sh
-exec /usr/bin/env -0 >'"$THERE"'/out/env'
+/usr/bin/env -0 >'"$THERE"'/out/new && mv '"$THERE"'/out/new '"$THERE"'/out/env
+exec sleep 1000000'
 	nasty='a  b"c'\''d%h%%$HOME${X}\n\\ #;naïve	tab '
 	up version=v7 cluster=demo port=1212 env="NASTY=$nasty" env="EMPTY=" env="LONG=$(printf 'x%.0s' {1..5000})" \
 		env=PP_NODE=other env="LAST=\\"
@@ -292,7 +304,8 @@ exec /usr/bin/env -0 >'"$THERE"'/out/env'
 @test "a basedir with spaces, percent and dollar signs" {
 	odd="$HERE/100% of \$its own"
 	mkdir -p "$odd/current/bin"
-	printf '#!/bin/sh\npwd >%s/out/pwd\nexec sleep 1000000\n' "$THERE" >"$odd/current/bin/launch"
+	printf '#!/bin/sh\npwd >%s/out/new && mv %s/out/new %s/out/pwd\nexec sleep 1000000\n' \
+		"$THERE" "$THERE" "$THERE" >"$odd/current/bin/launch"
 	chmod +x "$odd/current/bin/launch"
 	up basedir="$THERE/100% of \$its own"
 	wait_until 10 test -s "$HERE/out/pwd"
@@ -301,7 +314,8 @@ exec /usr/bin/env -0 >'"$THERE"'/out/env'
 
 @test "as its user, within its limits" {
 	launches <<<'#!/bin/bash
-{ id -un; id -gn; ulimit -n; ulimit -t; } >'"$THERE"'/out/limits
+cd '"$THERE"'/out
+{ id -un; id -gn; ulimit -n; ulimit -t; } >new && mv new limits
 exec sleep 1000000'
 	up user=nobody nofile=99 cpu=7 memory=104857600 tasks=12
 	wait_until 10 test -s "$HERE/out/limits"

@@ -5,12 +5,13 @@
  *     test_supervisor BACKEND VERB [KEY=VALUE]...
  *
  * KEY is scan, stage, config or units (a directory), app, cluster, version, basedir, user, port, service
- * (again for each), env (again for each), nofile, memory, cpu, tasks, stop_ms or timeout_ms.
+ * (again for each), env (again for each), nofile, memory, cpu, tasks, stop_ms, timeout_ms or deadline_ms (of
+ * all).
  */
 #include <pwd.h>
 #include <string.h>
 
-#include "lib/base/log.h"
+#include "lib/base/clock.h"
 #include "lib/service/definition.h"
 #include "lib/service/systemd.h"
 #include "tests/unit/tap.h"
@@ -370,6 +371,8 @@ take_number(struct given *g, const char *key, const char *value)
 		g->spec.stop_timeout_ms = (int64_t)n;
 	else if (strcmp(key, "timeout_ms") == 0)
 		g->timeout_ms = (int64_t)n;
+	else if (strcmp(key, "deadline_ms") == 0)
+		clock_set_deadline((int64_t)n);
 	else
 		return 0;
 	return 1;
