@@ -50,7 +50,8 @@ void health_choose(const struct intent_app *app, const struct user *user, int ha
 
 /**
  * Ask once, in at most check->timeout_ms and what is left of the run's own time. HEALTH_SUPERVISOR passes.
- * What cannot be asked (no such program, no permission) is critical and says why; never an error.
+ * What cannot be asked (no such program, no permission) is critical and says why; never an error. Where
+ * the run's own time is up, it is unknown.
  * Owns: the caller releases *answer.
  */
 void health_ask(const struct health_check *check, struct health_answer *answer);
@@ -58,7 +59,7 @@ void health_ask(const struct health_check *check, struct health_answer *answer);
 /** "passing", "warning", "critical", "unknown". */
 const char *health_name(enum health_verdict verdict);
 
-/** One line of what it is, for people: "HTTP GET http://127.0.0.1:1212/health". Owns: the caller frees. */
+/** One line of what it is, for people: "HTTP GET http://localhost:1212/health". Owns: the caller frees. */
 char *health_describe(const struct health_check *check);
 
 /** Free what they hold. */

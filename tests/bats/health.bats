@@ -189,7 +189,8 @@ X: y"
 	need_root
 	program 'echo $(id -u):$(id -g):$(id -G) $(grep -E "^Cap(Prm|Eff|Amb)" /proc/self/status | cut -f 2 | sort -u)' \
 		'exec 2>/dev/null; ! cat /etc/shadow >/dev/null'
-	asked 'passing: exit status 0: 65534:65534:65534 0000000000000000' exec="$APP/check" user=nobody
+	run -0 setpriv --groups=4,24 "$PP_BUILD/drivers/health" exec="$APP/check" user=nobody
+	[ "$output" = "passing: exit status 0: 65534:65534:65534 0000000000000000" ]
 	asked "passing: exit status 0: 1:1:$(id -G daemon) 0000000000000000" exec="$APP/check" user=daemon
 	program 'env | grep -v -e ^_= -e ^SHLVL= -e ^PWD=; :'
 	CONSUL_HTTP_TOKEN=secret asked 'passing: exit status 0' exec="$APP/check" user=nobody
