@@ -163,6 +163,15 @@ test_service(void)
 		deploy_takes(cases[i].more, cases[i].refusal);
 }
 
+/* A deploy_config with that check. */
+static void
+checked(const char *check, const char *refusal)
+{
+	AUTO_FREE char *more = xasprintf("\"check\":%s", check);
+
+	deploy_takes(more, refusal);
+}
+
 static void
 test_health_check(void)
 {
@@ -202,6 +211,18 @@ test_health_check(void)
 		{ "{\"tcp\":false}", "check.tcp" },
 		{ "{\"tcp\":65537}", "check.tcp" },
 		{ "{\"tcp\":\"80\"}", "check.tcp" },
+	};
+
+	for (size_t i = 0; i < MEM_COUNT(cases); i++)
+		checked(cases[i].check, cases[i].refusal);
+}
+
+static void
+test_health_check_rest(void)
+{
+	static const struct {
+		const char *check, *refusal;
+	} cases[] = {
 		{ "{\"exec\":[]}", "check.exec: it must be a program" },
 		{ "{\"exec\":1}", "check.exec: the program must be a path" },
 		{ "{\"exec\":\"\"}", "check.exec" },
@@ -224,11 +245,8 @@ test_health_check(void)
 		{ "{\"http\":\"/\",\"interval\":2,\"timeout\":3}", "the interval, which is 2 s" },
 	};
 
-	for (size_t i = 0; i < MEM_COUNT(cases); i++) {
-		AUTO_FREE char *more = xasprintf("\"check\":%s", cases[i].check);
-
-		deploy_takes(more, cases[i].refusal);
-	}
+	for (size_t i = 0; i < MEM_COUNT(cases); i++)
+		checked(cases[i].check, cases[i].refusal);
 }
 
 /* What asks a port has to know which. */
@@ -452,6 +470,7 @@ main(void)
 	test_deploy_config_values();
 	test_service();
 	test_health_check();
+	test_health_check_rest();
 	test_health_check_port();
 	test_service_values();
 	test_env();

@@ -230,6 +230,26 @@ test_edit(void)
 	edits("{}", "basedir=/data/a=b", "{\"deploy_config\":{\"basedir\":\"/data/a=b\"}}");
 	edits("{}", "stop_timeout=30;drain=1m",
 	    "{\"deploy_config\":{\"stop_timeout\":30,\"drain\":\"1m\"}}");
+	edits("{}", "users=xavier,don;groups=ops;email=x@y",
+	    "{\"owners\":{\"users\":[\"xavier\",\"don\"],\"groups\":[\"ops\"],\"email\":\"x@y\"}}");
+	edits("{}", "user_config.some_value=hello",
+	    "{\"config\":{\"user_config\":{\"some_value\":\"hello\"}}}");
+	edits("{}", "user_config.a.b=1;user_config.a.c:=1",
+	    "{\"config\":{\"user_config\":{\"a\":{\"b\":\"1\",\"c\":1}}}}");
+	edits("{\"config\":{\"user_config\":{\"a\":{\"b\":1,\"c\":2}}}}", "user_config.a.b-",
+	    "{\"config\":{\"user_config\":{\"a\":{\"c\":2}}}}");
+	edits("{\"config\":{\"user_config\":{\"a\":1}}}", "user_config.x.y-;user_config-",
+	    "{\"config\":{}}");
+	edits("{}", "user_config:={\"x\":[1,{\"y\":null}]}",
+	    "{\"config\":{\"user_config\":{\"x\":[1,{\"y\":null}]}}}");
+	edits("{}", "min_nodes-", "{}");
+	edits("{\"config\":{\"k\":1},\"owners\":{\"k\":2}}", "min_nodes=1",
+	    "{\"config\":{\"k\":1,\"min_nodes\":1},\"owners\":{\"k\":2}}");
+}
+
+static void
+test_edit_parts(void)
+{
 	edits("{}", "canary=2;on_failure=revert",
 	    "{\"config\":{\"canary\":2,\"on_failure\":\"revert\"}}");
 	edits("{}", "settle=10;restart=never;supervisor=systemd",
@@ -253,22 +273,11 @@ test_edit(void)
 	    "{\"deploy_config\":{\"env\":{\"DEBUG\":\"1\",\"A\":\"x=y\",\"B\":\"\",\"C\":\"true\"}}}");
 	edits("{\"deploy_config\":{\"env\":{\"A\":\"1\",\"B\":\"2\"}}}", "env.A-",
 	    "{\"deploy_config\":{\"env\":{\"B\":\"2\"}}}");
-	edits("{}", "users=xavier,don;groups=ops;email=x@y",
-	    "{\"owners\":{\"users\":[\"xavier\",\"don\"],\"groups\":[\"ops\"],\"email\":\"x@y\"}}");
-	edits("{}", "user_config.some_value=hello",
-	    "{\"config\":{\"user_config\":{\"some_value\":\"hello\"}}}");
-	edits("{}", "user_config.a.b=1;user_config.a.c:=1",
-	    "{\"config\":{\"user_config\":{\"a\":{\"b\":\"1\",\"c\":1}}}}");
-	edits("{\"config\":{\"user_config\":{\"a\":{\"b\":1,\"c\":2}}}}", "user_config.a.b-",
-	    "{\"config\":{\"user_config\":{\"a\":{\"c\":2}}}}");
-	edits("{\"config\":{\"user_config\":{\"a\":1}}}", "user_config.x.y-;user_config-",
-	    "{\"config\":{}}");
-	edits("{}", "user_config:={\"x\":[1,{\"y\":null}]}",
-	    "{\"config\":{\"user_config\":{\"x\":[1,{\"y\":null}]}}}");
-	edits("{}", "min_nodes-", "{}");
-	edits("{\"config\":{\"k\":1},\"owners\":{\"k\":2}}", "min_nodes=1",
-	    "{\"config\":{\"k\":1,\"min_nodes\":1},\"owners\":{\"k\":2}}");
+}
 
+static void
+test_edit_refusals(void)
+{
 	edits("{}", "nonsense=1", "no such key");
 	edits("{}", "version=a:active", "no such key");
 	edits("{}", "=1", "no such key");
@@ -456,6 +465,8 @@ main(void)
 	test_user_names();
 	test_owners();
 	test_edit();
+	test_edit_parts();
+	test_edit_refusals();
 	test_check();
 	test_round_trip();
 	test_diff();
