@@ -97,26 +97,38 @@ list_machines(const struct entry *entries, size_t n, const char **machines)
 	return found;
 }
 
+static int
+is_of(const struct lease_instance *it, const struct entry *entry)
+{
+	return !it->by_hand && !entry->by_hand && entry->node[0] != '\0' &&
+	    strcmp(it->node, entry->node) == 0;
+}
+
+static void
+join_instance(struct lease_instance *it, const struct entry *entry)
+{
+	it->passing &= entry->passing;
+	it->failed |= entry->failed;
+	/* Two versions at once: it is not known to be on either. */
+	if (strcmp(it->version, entry->version) != 0)
+		it->version[0] = '\0';
+}
+
 static void
 add_instance(struct lease_view *view, const struct entry *entry)
 {
-	struct lease_instance *last =
-	    view->ninstances > 0 ? &view->instances[view->ninstances - 1] : NULL;
+	size_t n = view->ninstances;
 
-	if (last != NULL && !entry->by_hand && !last->by_hand && entry->node[0] != '\0' &&
-	    strcmp(last->node, entry->node) == 0) {
-		last->passing &= entry->passing;
-		last->failed |= entry->failed;
-		/* Two versions at once: it is not known to be on either. */
-		if (strcmp(last->version, entry->version) != 0)
-			last->version[0] = '\0';
+	if (n > 0 && is_of(&view->instances[n - 1], entry)) {
+		join_instance(&view->instances[n - 1], entry);
 		return;
 	}
-	view->instances[view->ninstances++] = (struct lease_instance){ .node = xstrdup(entry->node),
-		.version = xstrdup(entry->version),
-		.passing = entry->passing,
-		.failed = entry->failed,
-		.by_hand = entry->by_hand };
+	view->ninstances++;
+	view->instances[n].node = xstrdup(entry->node);
+	view->instances[n].version = xstrdup(entry->version);
+	view->instances[n].passing = entry->passing;
+	view->instances[n].failed = entry->failed;
+	view->instances[n].by_hand = entry->by_hand;
 }
 
 static void
