@@ -11,7 +11,7 @@ setup_file() {
 	[ "$(id -u)" -eq 0 ] || CLUSTER_WHY_NOT="needs root"
 	: "${CONSUL:=$(sh "$TOP/scripts/consul.sh" --no-fetch 2>/dev/null || :)}"
 	[ -n "$CONSUL" ] || CLUSTER_WHY_NOT="no consul: sh scripts/consul.sh fetches one"
-	unshare --mount --net --pid --fork --kill-child --mount-proc ip link add b type bridge 2>/dev/null ||
+	unshare --mount --net --pid --fork --kill-child --mount-proc ip link add name bridge type bridge 2>/dev/null ||
 		CLUSTER_WHY_NOT=${CLUSTER_WHY_NOT:-needs network namespaces}
 	[ -z "$CLUSTER_WHY_NOT" ] || return 0
 	export CONSUL
