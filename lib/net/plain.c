@@ -426,6 +426,7 @@ static int
 read_head(struct plain *p, struct http_response *resp, int *minor, struct err *e)
 {
 	const char *line;
+	long status;
 	size_t n;
 
 	if (read_line(p, &line, &n, e) < 0)
@@ -435,13 +436,15 @@ read_head(struct plain *p, struct http_response *resp, int *minor, struct err *e
 	    !isdigit((unsigned char)line[11]) || (n > 12 && line[12] != ' '))
 		return no_http(p, "no status line", e);
 	*minor = line[7] - '0';
-	resp->status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+	status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
 	strv_release(&resp->headers);
 	for (;;) {
 		if (read_line(p, &line, &n, e) < 0)
 			return -1;
-		if (n == 0)
+		if (n == 0) {
+			resp->status = status;
 			return 0;
+		}
 		if (resp->headers.n >= HEADERS_MAX || memchr(line, '\0', n) != NULL)
 			return no_http(p, "its headers", e);
 		strv_add(&resp->headers, xmemdup(line, n));

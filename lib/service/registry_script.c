@@ -14,8 +14,9 @@
 static int
 is_public(const char *assignment)
 {
-	static const char *const names[] = { "PP_", "PORT=", "PATH=", "HOME=", "USER=", "LOGNAME=",
-		"SHELL=", "LANG=", "LC_ALL=", "TZ=" };
+	static const char *const names[] = { "PP_APP=", "PP_VERSION=", "PP_CLUSTER=", "PP_NODE=",
+		"PP_USER_CONFIG=", "PORT=", "PATH=", "HOME=", "USER=", "LOGNAME=", "SHELL=",
+		"LANG=", "LC_ALL=", "TZ=" };
 
 	for (size_t i = 0; i < MEM_COUNT(names); i++)
 		if (strncmp(assignment, names[i], strlen(names[i])) == 0)

@@ -12,7 +12,8 @@
 
 /**
  * The check's environment, if all of it may be seen by anybody on the host, as the arguments of a
- * program are: the variables that pp itself sets. Values that people state may be secret.
+ * program are: the variables that pp itself sets, PATH and a few like it. Other values that people state
+ * may be secret.
  * Returns: 1 and *env, the caller's to release; 0: there is more in it.
  */
 int registry_script_env(const struct health_check *check, struct strv *env);
