@@ -11,7 +11,7 @@ setup_file() {
 	[ "$(id -u)" -eq 0 ] || CLUSTER_WHY_NOT="needs root"
 	: "${CONSUL:=$(sh "$TOP/scripts/consul.sh" --no-fetch 2>/dev/null || :)}"
 	[ -n "$CONSUL" ] || CLUSTER_WHY_NOT="no consul: sh scripts/consul.sh fetches one"
-	unshare --mount --net --pid --fork --kill-child --mount-proc ip link add b type bridge 2>/dev/null ||
+	unshare --mount --net --pid --fork --kill-child --mount-proc ip link add name bridge type bridge 2>/dev/null ||
 		CLUSTER_WHY_NOT=${CLUSTER_WHY_NOT:-needs network namespaces}
 	[ -z "$CLUSTER_WHY_NOT" ] || return 0
 	export CONSUL
@@ -67,12 +67,12 @@ killed() {
 	cat "$CLUSTER"/log/*.setlive | awk '/^-- .* exit 137$/ { n++ } END { print n + 0 }'
 }
 
-# So many nodes are halted, by what their last pass said.
+# halted COUNT VERSION: by what their last passes said, so many nodes stay where they are.
 halted() {
 	local name n=0
 
 	for name in $CLUSTER_NAMES; do
-		! tail -n 6 "$CLUSTER/log/$name.setlive" | grep -q halted || n=$((n + 1))
+		! tail -n 6 "$CLUSTER/log/$name.setlive" | grep -q "web: $2.* failed on" || n=$((n + 1))
 	done
 	[ "$n" -ge "$1" ]
 }
@@ -166,21 +166,24 @@ halted() {
 }
 
 @test "a bad version stops at the first node, and going back takes two passes" {
-	local bad node
+	local bad node other
 
 	for bad in bad1 bad2; do
 		cluster_ready v1 8
 		load_start
 		cluster_roll "$bad"
-		cluster_wait 60 halted 9
+		cluster_wait 60 halted 9 "$bad"
 		# Passes go on, and nobody else tries it.
 		sleep 2
 		load_now
 		node=$(load_who '[^v].*')
 		[ "$(wc -w <<<"$node")" -eq 1 ]
 		cluster_pause
-		run -0 cluster_pass "$([ "$node" = n1 ] && echo n2 || echo n1)"
-		[[ $output == *halted*"$node"* ]]
+		other=$([ "$node" = n1 ] && echo n2 || echo n1)
+		run -0 cluster_pass "$other"
+		[[ $output == *"failed on $node"* ]]
+		run -0 cluster_pass "$other" --dry-run
+		[[ $output == *halted*"failed on $node"* ]]
 
 		cluster_intend versions.v1=active
 		each_node cluster_pass NODE || :
@@ -201,8 +204,10 @@ halted() {
 	cluster_roll v2
 	for name in $CLUSTER_NAMES; do
 		run -0 cluster_pass "$name"
-		[[ $output == *waiting* ]]
+		[[ $output == *"min_nodes is 10"* ]]
 	done
+	run -0 cluster_pass n3 --dry-run
+	[[ $output == *waiting*"min_nodes is 10"* ]]
 	cluster_all_answer v1
 	cluster_is_quiet
 

@@ -20,7 +20,7 @@ export CONSUL_CONFIG="$dir/consul.json"
 machine() {
 	name=$1 address=$2 script=$3
 	ip netns add "$name"
-	ip link add "$name" type veth peer name eth0 netns "$name"
+	ip link add name "$name" type veth peer name eth0 netns "$name"
 	ip link set "$name" master bridge up
 	ip -n "$name" address add "$address/24" dev eth0
 	ip -n "$name" link set eth0 up
@@ -53,7 +53,7 @@ mount -t tmpfs -o mode=0755 none /run
 mkdir -p /run/netns "$dir/disk" "$dir/log" "$dir/node"
 mount -t tmpfs -o mode=0755 none "$dir/disk"
 ip link set lo up
-ip link add bridge type bridge forward_delay 0
+ip link add name bridge type bridge forward_delay 0
 ip address add 10.77.0.254/24 dev bridge
 ip link set bridge up
 
