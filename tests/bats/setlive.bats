@@ -345,7 +345,8 @@ exec svlogd -tt ./main' ]
 	activate def456
 	for again in 1 2; do
 		run -1 --separate-stderr setlive
-		[[ $(said) == *"FATAL slug: Could not start: service slug does not stay up; its log is in $RUNIT_STAGE/slug/log/main/current" ]]
+		[[ $(said) == *"WARN slug: the log of slug is in $RUNIT_STAGE/slug/log/main/current
+FATAL slug: Could not start: def456 is not healthy after "*" s: service slug does not stay up" ]]
 		[ -f "$RUNIT_STAGE/slug/log/main/current" ]
 	done
 	activate abc123
@@ -452,7 +453,7 @@ PP_VERSION=abc123" ]
 	store_put nodes/node1/broken '{"cluster": 3}'
 	runit_start
 	run -1 --separate-stderr setlive
-	[[ $(said) == *"FATAL aaa: Could not start: service aaa does not stay up"* ]]
+	[[ $(said) == *"FATAL aaa: Could not start: v1 is not healthy after "*": service aaa does not stay up"* ]]
 	[[ $(said) == *"WARN broken: held as it is: nodes/node1/broken: cluster: it must be the name of a cluster"* ]]
 	runs abc123
 	[ "$(service_version zzz)" = v1 ]
@@ -779,7 +780,8 @@ foreign_stays() {
 	intend abc123:active,def456:prep
 	before=$(snapshot "$BASEDIR" "$RUNIT" "$RUNIT_STAGE" "$PP_STATE_DIR")
 	run -0 --separate-stderr setlive --dry-run
-	[ "$output" = "setlive slug: would stop its services (nothing is live yet)
+	[ "$output" = "setlive slug: would see that nothing is in the way of it (nothing is live yet)
+setlive slug: would stop its services (nothing is live yet)
 setlive slug: would write its service definition (nothing is live yet)
 setlive slug: would point current at installs/slug_abc123 (nothing is live yet)
 setlive slug: would start abc123 (nothing is live yet)" ]
