@@ -23,8 +23,9 @@ weight(enum plan_state state)
 	static const int weights[] = { [PLAN_CONVERGED] = 0,
 		[PLAN_WAITING] = 1,
 		[PLAN_PENDING] = 2,
-		[PLAN_HELD] = 3,
-		[PLAN_FAILED] = 4 };
+		[PLAN_HALTED] = 3,
+		[PLAN_HELD] = 4,
+		[PLAN_FAILED] = 5 };
 
 	return weights[state];
 }

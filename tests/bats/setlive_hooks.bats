@@ -11,6 +11,7 @@ setup() {
 	# Hooks of artifacts write here, whoever they run as.
 	SEEN=$(mktemp -d /tmp/pp-hooks.XXXXXX)
 	chmod 0777 "$SEEN"
+	export SEEN
 	BASEDIR=$SEEN/slug
 	export RUNIT=$BATS_TEST_TMPDIR/service RUNIT_STAGE=$BATS_TEST_TMPDIR/service-stage
 	mkdir "$RUNIT" "$RUNIT_STAGE"
@@ -280,7 +281,7 @@ late_server() {
 	# What it is asked by now is no reason to restart it.
 	run -1 --separate-stderr setlive
 	says "def456 is live and not healthy: connect to port"
-	change check:="{\"exec\": [\"/bin/sh\", \"-c\", \"echo \$PP_VERSION is \$PORT; test -e $SEEN/ok\"]}"
+	change check:="{\"exec\": [\"/bin/sh\", \"-c\", \"echo \$PP_VERSION is \$PORT; test -e $SEEN/ok || exit 2\"]}"
 	run -1 --separate-stderr setlive
 	says "def456 is $port"
 	touch "$SEEN/ok"
@@ -383,7 +384,7 @@ late_server() {
 	wait_until 15 setlive
 	run -0 --separate-stderr setlive
 	expect_silence
-	runs def456
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_def456 ]
 }
 
 failing() {
@@ -653,7 +654,7 @@ other_v1" ]
 	need_mount_namespace
 	repo_add slug def456
 	# shellcheck disable=SC2016
-	run -0 unshare --mount bash -euc "$(declare -f)"'
+	run unshare --mount bash -euc "$(declare -f)"'
 		mkdir -p "$BASEDIR"
 		mount -t tmpfs -o size=400k none "$BASEDIR"
 		repo_add slug abc123
@@ -679,4 +680,5 @@ other_v1" ]
 		setlive 2>/dev/null
 		runs def456
 	'
+	[ "$status" = 0 ] || fail "$output"
 }
