@@ -220,7 +220,7 @@ all_well() {
 		change "versions.$version=active"
 		# It is carried out, and whoever asked for it dies.
 		rm -f "$SEEN/pid"
-		lie "PUT $path" run "kill -9 \$(cat $SEEN/pid)"
+		lie "PUT.$path" run "kill -9 \$(cat $SEEN/pid)"
 		"$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>/dev/null &
 		echo "$!" >"$SEEN/pid"
 		wait "$!" && code=0 || code=$?
@@ -425,8 +425,8 @@ all_well() {
 	run -69 --separate-stderr setlive
 	untouched
 	export CONSUL_HTTP_ADDR=$address
-	lie 'PUT /v1/agent/service/register' status 500
-	lie 'PUT /v1/agent/service/maintenance/slug\?enable=false' status 500
+	lie "PUT./v1/agent/service/register" status 500
+	lie "PUT./v1/agent/service/maintenance/slug.enable=false" status 500
 	run -1 --separate-stderr setlive
 	truth
 	# It runs, though nobody could be told.
