@@ -335,7 +335,8 @@ enum setlive_step {
 	LIVE_REGISTER,   /* tell the cluster of it */
 	LIVE_FAILED,     /* tell the cluster that it does not get healthy */
 	LIVE_DEREGISTER, /* take it out of the cluster */
-	LIVE_RETURN,     /* end maintenance mode, give back the lease */
+	LIVE_RETURN,     /* it is back: end maintenance mode, give back the lease */
+	LIVE_LEFT,       /* it is out of its cluster: once that is seen, give back the lease */
 	LIVE_FEED,       /* feed its check */
 	LIVE_PURGE,      /* remove its installs */
 };

@@ -339,18 +339,19 @@ setlive_register(const struct pass *p, const struct intent_app *app, const struc
 	return r;
 }
 
+static int
+return_lease(const struct pass *p, const struct intent_app *app, const char *cluster, struct err *e)
+{
+	if (registry_maintain(p->store, app->name, 0, e) < 0)
+		return -1;
+	return lease_return(p->store, app->name, cluster, p->intent.node, e);
+}
+
 /* Whoever is out of the cluster is out only when everybody can see it. */
 static int
-return_lease(const struct pass *p, const struct intent_app *app, const struct seen_live *seen,
-    const char *cluster, struct err *e)
+leave(const struct pass *p, const struct intent_app *app, const char *cluster, struct err *e)
 {
-	const int stays = app->certainty == INTENT_STATED && seen->version != NULL &&
-	    seen->launches && strcmp(cluster, app->cluster) == 0;
-
-	if (stays && registry_maintain(p->store, app->name, 0, e) < 0)
-		return -1;
-	if (!stays &&
-	    lease_await_gone(p->store, app->name, cluster, p->intent.node, GONE_WAIT_MS, e) < 0)
+	if (lease_await_gone(p->store, app->name, cluster, p->intent.node, GONE_WAIT_MS, e) < 0)
 		return -1;
 	return lease_return(p->store, app->name, cluster, p->intent.node, e);
 }
@@ -442,7 +443,9 @@ carry_out(struct pass *p, const struct app_plan *ap, const struct step *step, st
 	case LIVE_DEREGISTER:
 		return deregister(p, app, seen, e);
 	case LIVE_RETURN:
-		return return_lease(p, app, seen, step->subject, e);
+		return return_lease(p, app, step->subject, e);
+	case LIVE_LEFT:
+		return leave(p, app, step->subject, e);
 	case LIVE_FEED:
 		return feed(p, app, seen, e);
 	case LIVE_PURGE:

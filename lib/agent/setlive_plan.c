@@ -53,6 +53,15 @@ setlive_why_restart(const struct intent_app *app, const struct seen_live *seen)
 	return NULL;
 }
 
+/* It is back in its cluster, or never left. */
+static void
+plan_return(const struct seen_live *seen, const char *why, struct app_plan *plan)
+{
+	if (seen->clustered && (seen->marked || seen->maintenance || seen->any_up))
+		plan_step(plan, LIVE_RETURN, seen->cluster, why,
+		    "give back the lease of cluster %s", seen->cluster);
+}
+
 /* What keeps a running app from being stopped. Returns: 1, and the state is said. */
 static int
 plan_stays(const struct seen_live *seen, struct app_plan *plan)
@@ -65,6 +74,9 @@ plan_stays(const struct seen_live *seen, struct app_plan *plan)
 	}
 	if (seen->lease == LEASE_GRANTED)
 		return 0;
+	/* Two that were marked by runs that died, and wait for each other, would wait for ever. */
+	if (seen->marked || seen->maintenance)
+		plan_return(seen, "it stays for now", plan);
 	plan_say(plan, seen->lease == LEASE_HALTED ? PLAN_HALTED : PLAN_WAITING, "%s",
 	    seen->lease_why != NULL ? seen->lease_why : "the cluster needs this node");
 	return 1;
@@ -84,15 +96,6 @@ plan_leave(const struct intent_app *app, const struct seen_live *seen, const cha
 		plan_step(plan, LIVE_DRAIN, NULL, why, "drain it");
 }
 
-/* After it is gone from its cluster, or back in it. */
-static void
-plan_return(const struct seen_live *seen, const char *why, struct app_plan *plan)
-{
-	if (seen->clustered && (seen->marked || seen->maintenance || seen->any_up))
-		plan_step(plan, LIVE_RETURN, seen->cluster, why,
-		    "give back the lease of cluster %s", seen->cluster);
-}
-
 /* Nobody is to run it here any more: out of the cluster. */
 static void
 plan_deregister(const struct seen_live *seen, const char *why, struct app_plan *plan)
@@ -102,11 +105,21 @@ plan_deregister(const struct seen_live *seen, const char *why, struct app_plan *
 		    seen->cluster);
 }
 
+/* The lease is given back when everybody can see that it is gone. */
+static void
+plan_left(const struct seen_live *seen, const char *why, struct app_plan *plan)
+{
+	if (seen->clustered && (seen->marked || seen->maintenance || seen->any_up))
+		plan_step(plan, LIVE_LEFT, seen->cluster, why,
+		    "give back the lease of cluster %s as soon as it is seen to be out",
+		    seen->cluster);
+}
+
 static void
 plan_out(const struct seen_live *seen, const char *why, struct app_plan *plan)
 {
 	plan_deregister(seen, why, plan);
-	plan_return(seen, why, plan);
+	plan_left(seen, why, plan);
 }
 
 static void
@@ -175,8 +188,10 @@ plan_change(const struct intent_app *app, const struct seen_live *seen, const ch
 	    (moves || !seen->same_entry))
 		plan_step(plan, LIVE_REGISTER, NULL, why, "register it in cluster %s",
 		    app->cluster);
-	if (!moves)
+	if (!moves && seen->launches)
 		plan_return(seen, why, plan);
+	else if (!moves)
+		plan_left(seen, why, plan);
 }
 
 static void

@@ -36,7 +36,7 @@ struct node {
 static const struct node counts = { 5, 2, 2, 3, 2, 2, 2, 2, 3, 2, 5, 3, 3, 3 };
 
 #define CHANGE \
-	"preflight lease? drain? stop deregister? remove? define? config? link start? register? return?"
+	"preflight lease? drain? stop deregister? remove? define? config? link start? register? left? return?"
 
 /* The first row that fits a case tells what is to be done; steps with a "?" are told of below. */
 static const struct {
@@ -51,48 +51,52 @@ static const struct {
 	{ "what could not be observed is not changed", { .fault = YES }, PLAN_FAILED, "" },
 
 	{ "a gone app that the cluster needs runs on",
-	    { .intended = GONE, .up = YES, .entry = SAME, .lease = WAITS }, PLAN_WAITING, "" },
+	    { .intended = GONE, .up = YES, .entry = SAME, .lease = WAITS }, PLAN_WAITING,
+	    "unmark?" },
 	{ "so does one whose version the cluster lacks",
-	    { .intended = GONE, .up = YES, .entry = DIFFERS, .lease = WAITS }, PLAN_WAITING, "" },
+	    { .intended = GONE, .up = YES, .entry = DIFFERS, .lease = WAITS }, PLAN_WAITING,
+	    "unmark?" },
 	{ "and one that is not known there, if it is asked",
-	    { .intended = GONE, .up = YES, .entry = UNKNOWN, .lease = WAITS }, PLAN_WAITING, "" },
+	    { .intended = GONE, .up = YES, .entry = UNKNOWN, .lease = WAITS }, PLAN_WAITING,
+	    "unmark?" },
 	{ "a failure elsewhere holds it as well",
-	    { .intended = GONE, .up = YES, .entry = SAME, .lease = HALTS }, PLAN_HALTED, "" },
+	    { .intended = GONE, .up = YES, .entry = SAME, .lease = HALTS }, PLAN_HALTED,
+	    "unmark?" },
 	{ "whatever is registered",
-	    { .intended = GONE, .up = YES, .entry = DIFFERS, .lease = HALTS }, PLAN_HALTED, "" },
+	    { .intended = GONE, .up = YES, .entry = DIFFERS, .lease = HALTS }, PLAN_HALTED,
+	    "unmark?" },
 	{ "or not", { .intended = GONE, .up = YES, .entry = UNKNOWN, .lease = HALTS }, PLAN_HALTED,
-	    "" },
+	    "unmark?" },
 	{ "a name that is somebody else's in the cluster is no reason to guess",
 	    { .intended = GONE, .up = YES, .entry = FOREIGN }, PLAN_HELD, "" },
 	{ "a gone app that has a service loses it", { .intended = GONE, .unwanted = YES },
-	    PLAN_PENDING, "lease? drain? retire remove deregister? return?" },
+	    PLAN_PENDING, "lease? drain? retire remove deregister? left?" },
 	{ "and what the cluster knows of it goes", { .intended = GONE, .entry = SAME },
-	    PLAN_PENDING, "lease? drain? deregister? return?" },
+	    PLAN_PENDING, "lease? drain? deregister? left?" },
 	{ "whatever that is", { .intended = GONE, .entry = DIFFERS }, PLAN_PENDING,
-	    "lease? drain? deregister? return?" },
+	    "lease? drain? deregister? left?" },
 	{ "also when it runs", { .intended = GONE, .up = YES, .entry = UNKNOWN }, PLAN_PENDING,
-	    "lease? drain? return?" },
+	    "lease? drain? left?" },
 	{ "and a mark it left", { .intended = GONE, .entry = UNKNOWN, .mark = MARKED },
-	    PLAN_PENDING, "return?" },
+	    PLAN_PENDING, "left?" },
 	{ "or half of one", { .intended = GONE, .entry = UNKNOWN, .mark = MAINTENANCE },
-	    PLAN_PENDING, "return?" },
+	    PLAN_PENDING, "left?" },
 	{ "where another has its name too", { .intended = GONE, .entry = FOREIGN, .mark = MARKED },
-	    PLAN_PENDING, "return?" },
+	    PLAN_PENDING, "left?" },
 	{ "and so on", { .intended = GONE, .entry = FOREIGN, .mark = MAINTENANCE }, PLAN_PENDING,
-	    "return?" },
+	    "left?" },
 	{ "and one that has nothing needs nothing", { .intended = GONE }, PLAN_CONVERGED, "" },
 
 	{ "without an active version what runs is stopped for good",
-	    { .intended = INACTIVE, .up = YES }, PLAN_PENDING,
-	    "drain? retire deregister? return?" },
+	    { .intended = INACTIVE, .up = YES }, PLAN_PENDING, "drain? retire deregister? left?" },
 	{ "and is taken out of the cluster", { .intended = INACTIVE, .entry = SAME }, PLAN_PENDING,
-	    "deregister? return?" },
+	    "deregister? left?" },
 	{ "whatever is known there", { .intended = INACTIVE, .entry = DIFFERS }, PLAN_PENDING,
-	    "deregister? return?" },
+	    "deregister? left?" },
 	{ "and nothing else is done without a cluster", { .intended = INACTIVE, .entry = ALONE },
 	    PLAN_CONVERGED, "" },
 	{ "or a mark there", { .intended = INACTIVE, .mark = UNMARKED }, PLAN_CONVERGED, "" },
-	{ "but a mark is taken back", { .intended = INACTIVE }, PLAN_PENDING, "return?" },
+	{ "but a mark is taken back", { .intended = INACTIVE }, PLAN_PENDING, "left?" },
 
 	{ "what is not prepared is waited for", { .prepared = NO }, PLAN_WAITING, "" },
 
@@ -198,10 +202,10 @@ static const struct {
 	    PLAN_CONVERGED, "" },
 	{ "live, nothing to run, but known to the cluster",
 	    { .current = ACTIVES, .launches = NO, .unwanted = NO, .config = YES, .entry = SAME },
-	    PLAN_PENDING, "deregister? return?" },
+	    PLAN_PENDING, "deregister? left?" },
 	{ "or known otherwise",
 	    { .current = ACTIVES, .launches = NO, .unwanted = NO, .config = YES, .entry = DIFFERS },
-	    PLAN_PENDING, "deregister? return?" },
+	    PLAN_PENDING, "deregister? left?" },
 	{ "live, nothing to run, and unmarked",
 	    { .current = ACTIVES,
 		.launches = NO,
@@ -212,14 +216,14 @@ static const struct {
 	    PLAN_CONVERGED, "" },
 	{ "live, nothing to run, marked",
 	    { .current = ACTIVES, .launches = NO, .unwanted = NO, .config = YES }, PLAN_PENDING,
-	    "return?" },
+	    "left?" },
 
 	/* Something differs. */
 	{ "down, it needs nobody's leave", { .up = NO }, PLAN_PENDING, CHANGE },
 	{ "in no cluster, neither", { .entry = ALONE }, PLAN_PENDING, CHANGE },
 	{ "who cannot be counted stays up", { .entry = FOREIGN }, PLAN_HELD, "" },
-	{ "who is needed stays up", { .lease = WAITS }, PLAN_WAITING, "" },
-	{ "who sees others fail stays up", { .lease = HALTS }, PLAN_HALTED, "" },
+	{ "who is needed stays up", { .lease = WAITS }, PLAN_WAITING, "unmark?" },
+	{ "who sees others fail stays up", { .lease = HALTS }, PLAN_HALTED, "unmark?" },
 	{ "with the lease", { 0 }, PLAN_PENDING, CHANGE },
 };
 
@@ -240,6 +244,7 @@ has_step(const char *step, const struct node *n)
 {
 	const int known = n->entry == SAME || n->entry == DIFFERS, up = n->up == YES;
 	const int cluster = n->entry != ALONE;
+	const int stays = n->intended == ACTIVE && n->launches == YES;
 	const struct {
 		const char *name;
 		int there;
@@ -253,7 +258,8 @@ has_step(const char *step, const struct node *n)
 		{ "start", n->launches == YES },
 		{ "register", n->launches == YES && (n->entry == UNKNOWN || n->entry == DIFFERS) },
 		{ "unmark", cluster && n->mark != UNMARKED },
-		{ "return", cluster && (n->mark != UNMARKED || up) },
+		{ "return", cluster && (n->mark != UNMARKED || up) && stays },
+		{ "left", cluster && (n->mark != UNMARKED || up) && !stays },
 	};
 
 	for (size_t i = 0; i < MEM_COUNT(conditions); i++)
@@ -366,6 +372,7 @@ name_steps(const struct app_plan *plan, struct buf *names)
 		[LIVE_FAILED] = "failed",
 		[LIVE_DEREGISTER] = "deregister",
 		[LIVE_RETURN] = "return",
+		[LIVE_LEFT] = "left",
 		[LIVE_FEED] = "feed",
 		[LIVE_PURGE] = "purge" };
 
@@ -477,7 +484,7 @@ check_rest(void)
 	} rows[] = {
 		{ "restart never: what runs is left to people", "", PLAN_WAITING },
 		{ "from one cluster to another: out of the one before it is in the other",
-		    "preflight lease drain stop deregister return define link start register",
+		    "preflight lease drain stop deregister left define link start register",
 		    PLAN_PENDING },
 		{ "a check that is fed", "feed", PLAN_CONVERGED },
 		{ "gone back from: it stays so", "", PLAN_HALTED },
