@@ -171,6 +171,37 @@ open_ports(const struct pass *p, const struct intent_app *app)
 	return list;
 }
 
+/* The services that are to be there or are there, by what is to supervise them. */
+static void
+list_services(const struct status_row *row, struct strv *services)
+{
+	const struct seen_live *live = &row->seen->live;
+	const struct strv *lists[] = { &live->wanted, &live->present };
+
+	if (row->app->certainty != INTENT_STATED || live->supervisor.ops == NULL)
+		return;
+	for (size_t l = 0; l < MEM_COUNT(lists); l++)
+		for (size_t i = 0; i < lists[l]->n; i++)
+			if (!strv_has(services, lists[l]->items[i]))
+				strv_add(services, xstrdup(lists[l]->items[i]));
+}
+
+static json_t *
+logs_json(const struct status_row *row)
+{
+	AUTO_STRV struct strv services = { 0 };
+	json_t *logs = json_object();
+
+	list_services(row, &services);
+	for (size_t i = 0; i < services.n; i++) {
+		AUTO_FREE char *place =
+		    supervisor_log_place(&row->seen->live.supervisor, services.items[i]);
+
+		(void)json_object_set_new(logs, services.items[i], json_string(place));
+	}
+	return logs;
+}
+
 static json_t *
 row_json(const struct pass *p, const struct status_row *row)
 {
@@ -181,11 +212,12 @@ row_json(const struct pass *p, const struct status_row *row)
 	for (size_t i = 0; i < intended_versions(row); i++)
 		(void)json_object_set_new(intended, row->app->versions[i].id,
 		    json_string(row->app->versions[i].active ? "active" : "prep"));
-	return json_pack("{s:s,s:s?,s:o,s:s?,s:o,s:s?,s:s,s:o,s:s,s:s?,s:O}", "app", row->app->name,
-	    "cluster", row->app->cluster, "intended", intended, "active",
+	return json_pack("{s:s,s:s?,s:o,s:s?,s:o,s:s?,s:s,s:o,s:o,s:s,s:s?,s:O}", "app",
+	    row->app->name, "cluster", row->app->cluster, "intended", intended, "active",
 	    active ? active->id : NULL, "prepared", prepared_versions(row), "live",
-	    live_version(row), "running", running(row), "ports", open_ports(p, row->app), "state",
-	    plan_state_name(row->state), "reason", row->reason, "agents", row->agents);
+	    live_version(row), "running", running(row), "ports", open_ports(p, row->app), "logs",
+	    logs_json(row), "state", plan_state_name(row->state), "reason", row->reason, "agents",
+	    row->agents);
 }
 
 static void
@@ -272,6 +304,27 @@ print_ports(const struct pass *p, const struct status_rows *rows)
 			if (p->firewall->ops->counts)
 				printf(", %llu packets", (unsigned long long)rules[k].packets);
 			printf("\n");
+		}
+	}
+}
+
+/* And where the log of each of their services is. */
+static void
+print_logs(const struct status_rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++) {
+		AUTO_STRV struct strv services = { 0 };
+
+		list_services(&rows->v[i], &services);
+		for (size_t k = 0; k < services.n; k++) {
+			AUTO_FREE char *place =
+			    supervisor_log_place(&rows->v[i].seen->live.supervisor,
+				services.items[k]);
+			char safe[2048];
+
+			log_escape(safe, sizeof safe, place);
+			printf("%s: log of %s: %s\n", rows->v[i].app->name, services.items[k],
+			    safe);
 		}
 	}
 }
@@ -422,7 +475,8 @@ print_rows(const struct pass *p, const struct status_rows *all, const struct str
 		if (is_over(row) || !status_is_named(row->app, names))
 			continue;
 		rows.v[rows.n++] = *row;
-		if (row->state == PLAN_FAILED || row->state == PLAN_HELD)
+		if (row->state == PLAN_FAILED || row->state == PLAN_HELD ||
+		    row->state == PLAN_HALTED)
 			code = 1;
 	}
 	if (strcmp(format, "json") == 0)
@@ -431,8 +485,10 @@ print_rows(const struct pass *p, const struct status_rows *all, const struct str
 		print_table(&rows);
 	for (size_t i = 0; i < names->n; i++)
 		code |= !is_shown(&rows, names->items[i], p->intent.node);
-	if (names->n > 0 && strcmp(format, "json") != 0)
+	if (names->n > 0 && strcmp(format, "json") != 0) {
 		print_ports(p, &rows);
+		print_logs(&rows);
+	}
 	free(rows.v);
 	return code;
 }

@@ -64,9 +64,9 @@ enum status_scope {
 };
 
 /**
- * Look at this node until each app that is named is converged by every agent, `wait_ms` at most; then
- * print the last look. A store that does not answer is waited for, too.
- * Returns: the exit code; -1 with *e set: ERR_FAIL, the time is over; ERR_STORE, the store does not
+ * Look at this node until each app that is named is converged by every agent, or one is halted, `wait_ms`
+ * at most; then print the last look. A store that does not answer is waited for, too.
+ * Returns: the exit code; -1 with *e set: ERR_FAIL, the time is over, or one is halted; ERR_STORE, the store does not
  *          answer now that it is.
  */
 int status_wait(const struct settings *given, const struct strv *names, const char *format,

@@ -31,6 +31,19 @@ missing(const struct status_look *l, const struct strv *names)
 	return n < 2 ? mem_take(&first) : xasprintf("%s; and %zu more", first, n - 1);
 }
 
+/* What no pass will mend, only another intent or somebody's decision; NULL: nothing is halted. */
+static char *
+halted(const struct status_look *l, const struct strv *names)
+{
+	for (size_t i = 0; i < l->rows.n; i++) {
+		const struct status_row *row = &l->rows.v[i];
+
+		if (status_is_named(row->app, names) && row->state == PLAN_HALTED)
+			return xasprintf("%s is halted: %s", row->app->name, row->reason);
+	}
+	return NULL;
+}
+
 /* Said anew where it is another one than before; on a terminal, in one line. */
 static void
 tell_missing(struct strv *told, const char *what, int verbose)
@@ -61,6 +74,7 @@ struct wait {
 	int looked;    /* a look has succeeded */
 	size_t absent; /* that many names were not here at that time */
 	char *what;    /* what is not converged; NULL: all is */
+	char *halted;  /* why there is no use in waiting any longer; NULL: there is */
 };
 
 /*
@@ -122,7 +136,8 @@ look_until(struct wait *w, struct status_look *l, struct err *e)
 		if ((r < 0 && !is_outage(e)) || (r == 0 && !sort_names(w, &l->rows)))
 			break;
 		w->what = r < 0 ? xstrdup(e->msg) : missing(l, &w->names);
-		if (w->what == NULL || left <= 0)
+		w->halted = r < 0 ? NULL : halted(l, &w->names);
+		if (w->what == NULL || w->halted != NULL || left <= 0)
 			break;
 		tell_missing(&told, w->what, verbose);
 		free(w->what);
@@ -146,6 +161,15 @@ tell_elsewhere(const struct strv *names, const char *node)
 	    names->n == 1 ? "is" : "are", node, names->n == 1 ? "its" : "their");
 }
 
+static int
+judge(const struct wait *w, struct err *e)
+{
+	if (w->halted != NULL)
+		return err_set(e, ERR_FAIL, "%s", w->halted);
+	return w->what == NULL ? 0 :
+				 err_set(e, ERR_FAIL, "the time of --wait is over: %s", w->what);
+}
+
 /* Returns: the exit code; -1 with *e set. */
 static int
 wait_until_converged(struct wait *w, struct err *e)
@@ -159,12 +183,11 @@ wait_until_converged(struct wait *w, struct err *e)
 		r = status_look_print(&l, &w->names, w->format);
 		/* What is gone by now is as it should be. */
 		if (w->absent == 0)
-			r = w->what == NULL ?
-			    0 :
-			    err_set(e, ERR_FAIL, "the time of --wait is over: %s", w->what);
+			r = judge(w, e);
 	}
 	status_look_release(&l);
 	free(w->what);
+	free(w->halted);
 	return r;
 }
 

@@ -358,7 +358,8 @@ paths_in() {
 	make -C "$TOP" --no-print-directory -o all BUILD="$PP_BUILD" PREFIX="$BATS_TEST_TMPDIR/pp" install >/dev/null
 	export PATH=$BATS_TEST_TMPDIR/pp/bin:$PATH:$BATS_TEST_TMPDIR/pp/share/pp/examples/fake/bin
 	# Others may be at that port.
-	sed -i "s|PORT:-1212|PORT:-$(free_port)|" "$BATS_TEST_TMPDIR/pp/share/pp/examples/slug/bin/launch"
+	port=$(free_port)
+	sed -i "s|\${PORT:-1212}|$port|" "$BATS_TEST_TMPDIR"/pp/share/pp/examples/slug/bin/{launch,check}
 	unset PP_NODE PP_CONF
 	# The same lines, in directories of this test.
 	sed -n '/^## A first deployment/,/^## /p' "$TOP/README.md" | sed -n 's/^    \$ //p' |

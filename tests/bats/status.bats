@@ -89,6 +89,7 @@ slug_json() {
 			"prepared": ["abc123", "def456"], "live": "def456", "running": "yes",
 			"ports": [{"port": "1212", "protocol": "tcp", "from": null},
 				{"port": "1231", "protocol": "tcp", "from": null}],
+			"logs": {"slug": "STAGE/slug/log/main/current"},
 			"state": "converged", "reason": null,
 			"agents": {
 				"preparer": {"state": "converged", "reason": null},
@@ -96,6 +97,7 @@ slug_json() {
 				"iptables": {"state": "converged", "reason": null},
 				"sudoers": {"state": "converged", "reason": null}}}]}
 	EOF
+	sed -i "s|STAGE|$RUNIT_STAGE|" "$BATS_TEST_TMPDIR/want"
 	diff "$BATS_TEST_TMPDIR/want" "$BATS_TEST_TMPDIR/json"
 	pp intent set slug ports=80 >/dev/null
 	[ "$(slug_json '[.state, .reason, .agents.iptables.state, .agents.setlive.state] | join(" ")')" = \
@@ -140,6 +142,75 @@ slug_json() {
 	store_delete pp/store
 	run -1 pp status other
 	[[ $(rows) == "other - - - - no held preparer: "*"has no id (pp/store)"* ]]
+}
+
+# The live version is gone back to, as the active one does not start here.
+gone_back() {
+	repo_add slug abc123
+	repo_add slug bad456 fail
+	intent_slug abc123:active >/dev/null
+	runit_start
+	converge
+	pp intent set slug versions.bad456=active on_failure=revert start_timeout=1s >/dev/null
+	pp converge preparer 2>/dev/null
+	run -1 pp converge setlive
+	HALTED="bad456 did not get healthy here, so abc123 is live again; this stays so until what is intended changes"
+}
+
+@test "halted: what only another intent mends, with the reason, and exit 1" {
+	gone_back
+	run -1 pp status
+	[ "$(rows)" = "slug demo abc123,bad456* abc123,bad456 abc123 yes halted setlive: $HALTED" ]
+	[ "$(slug_json '[.state, .agents.setlive.state, .agents.setlive.reason] | join(" ")')" = "halted halted $HALTED" ]
+	# It speaks before what another agent has to do, but not before what failed.
+	pp intent set slug users=xavier >/dev/null
+	[ "$(slug_json '[.state, .agents.sudoers.state] | join(" ")')" = "halted pending" ]
+	export PP_TRUSTED_KEYS=$BATS_TEST_TMPDIR/none
+	[ "$(slug_json .state)" = failed ]
+}
+
+@test "--wait ends with 1 at once when the app is halted, whoever waits" {
+	gone_back
+	run -1 --separate-stderr pp status slug --wait=2m
+	[ "$stderr" = "pp status: slug is halted: setlive: $HALTED" ]
+	[[ $(rows) == *" halted setlive: $HALTED"* ]]
+	# While it is waited, too; and another app is not waited for either.
+	pp intent set slug versions.abc123=active >/dev/null
+	pp intent set other/demo versions=v1:active basedir="$BATS_TEST_TMPDIR/other" >/dev/null
+	pp intent assign other/demo node1 >/dev/null
+	follow --wait=2m
+	still_follows
+	pp intent set slug versions.bad456=active >/dev/null
+	follow_ends 1
+	[[ $output == *"pp status: slug is halted: "* ]]
+	run -1 --separate-stderr pp intent set slug users=xavier --wait=2m
+	[[ $stderr == "pp intent set: the intent is as you said; waiting for this node: slug is halted: setlive: $HALTED" ]]
+	# What has to do with another app, waits for that one only.
+	run -1 --separate-stderr pp status other --wait=0
+	[[ $stderr == "pp status: the time of --wait is over: other: preparer: "* ]]
+}
+
+@test "where the log of each service is, for an app that is named" {
+	repo_add slug abc123 pair
+	repo_add other v1
+	intent_slug abc123:active >/dev/null
+	pp intent set other/demo versions=v1:active basedir="$BATS_TEST_TMPDIR/other" >/dev/null
+	pp intent assign other/demo node1 >/dev/null
+	runit_start
+	# There is none to tell of before it is prepared.
+	run -0 pp status slug
+	[[ $output != *"log of"* ]]
+	[ "$(slug_json '.logs | length')" = 0 ]
+	converge
+	run pp status
+	[[ $output != *"log of"* ]]
+	run -0 pp status slug
+	[ "$(grep 'log of' <<<"$output")" = "slug: log of slug__web: $RUNIT_STAGE/slug__web/log/main/current
+slug: log of slug__worker: $RUNIT_STAGE/slug__worker/log/main/current" ]
+	wait_until 10 test -e "$(slug_json '.logs.slug__web')"
+	# By what the app is under.
+	[ "$(PP_SUPERVISOR=systemd slug_json '.logs.slug__web')" = "journalctl -u pp-slug__web" ]
+	[ "$(PP_SUPERVISOR=none slug_json '.logs | length')" = 0 ]
 }
 
 @test "an app that is gone is shown for as long as something of it is left" {
@@ -298,7 +369,8 @@ follow_ends() {
 		follow_ends 0
 		[ "$(rows)" = "slug demo abc123,def456* abc123,def456 def456 yes converged
 slug: open 1212/tcp
-slug: open 1231/tcp" ]
+slug: open 1231/tcp
+slug: log of slug: $RUNIT_STAGE/slug/log/main/current" ]
 		run -0 --separate-stderr pp status slug/demo --wait=0 --format=json
 		[ "$(jq -r '.apps[0].state' <<<"$output")" = converged ]
 		[ "$stderr" = "" ]
