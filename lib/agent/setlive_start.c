@@ -11,6 +11,7 @@
 
 #define POLL_MS 200
 #define POLL_EXEC_MS 1000 /* a program of its own each time */
+#define UP_STEP_MS 1000   /* sv tells it in whole seconds */
 
 /* How long it has been well without a break, by a clock that does not jump. */
 struct watch {
@@ -37,8 +38,8 @@ look_at_services(const struct seen_live *seen, struct watch *w, int64_t settle_m
 		if (status[i].for_ms < up_ms)
 			up_ms = status[i].for_ms;
 	}
-	/* Up for less long than before: it has ended and was started again meanwhile. */
-	if (up_ms + POLL_MS < w->up_ms)
+	/* Up for less long than before, or than it is known to be: it has ended and was started again. */
+	if (up_ms + POLL_MS < w->up_ms || clock_now_ms() - up_ms - UP_STEP_MS > w->since_ms)
 		w->since_ms = -1;
 	w->up_ms = up_ms;
 	if (w->since_ms < 0)
