@@ -7,12 +7,12 @@ load setlive_node
 
 # --- on_failure: revert
 
-# with_bad [FIELD=VALUE...]: abc123 runs; def456, which ends at once, is active.
+# with_bad: abc123 runs; def456, which ends at once, is active.
 with_bad() {
 	repo_add slug def456 fail
 	repo_add slug ghi789
 	with_old def456 ghi789
-	change on_failure=revert start_timeout=1 versions.def456=active "$@"
+	change on_failure=revert start_timeout=1 versions.def456=active
 	pp intent unset slug check ports >/dev/null
 }
 

@@ -52,7 +52,6 @@ with_old() {
 	setlive 2>/dev/null
 	runs abc123
 	OLD=$(service_pid slug)
-	ID=$(service slug | jq -r .ID)
 }
 
 runs() {
@@ -421,10 +420,10 @@ all_well() {
 	change versions.def456=active
 	liar_start
 	address=$CONSUL_HTTP_ADDR
-	export CONSUL_HTTP_ADDR=127.0.0.1:$(free_port)
+	CONSUL_HTTP_ADDR=127.0.0.1:$(free_port)
 	run -69 --separate-stderr setlive
 	untouched
-	export CONSUL_HTTP_ADDR=$address
+	CONSUL_HTTP_ADDR=$address
 	lie "PUT./v1/agent/service/register" status 500
 	lie "PUT./v1/agent/service/maintenance/slug.enable=false" status 500
 	run -1 --separate-stderr setlive
