@@ -58,7 +58,8 @@ struct seen_live {
 	int all_up;                      /* all do that pp has defined, of which there are some */
 	int any_enabled;                 /* or would be started by the supervisor itself */
 	int failing;                     /* the last start of this version did not get healthy */
-	struct user user;                /* whom it runs as */
+	int unfinished;   /* nor is it known to have, or it was not seen to the end */
+	struct user user; /* whom it runs as */
 	struct supervisor supervisor;
 	struct health_check check;
 	struct health_answer health; /* .text NULL: it was not asked */
@@ -331,6 +332,7 @@ enum setlive_step {
 	LIVE_DEFINE,     /* write the definitions */
 	LIVE_CONFIG,     /* write user_config.json */
 	LIVE_LINK,       /* last, then current */
+	LIVE_WATCH,      /* remember since when it is not healthy */
 	LIVE_START,      /* and wait until it is healthy, and stays so */
 	LIVE_REGISTER,   /* tell the cluster of it */
 	LIVE_FAILED,     /* tell the cluster that it does not get healthy */

@@ -5,7 +5,8 @@
 #include "lib/agent/agent.h"
 
 /* Under "SUB" in the state directory, by app: what only this node can know. */
-#define SETLIVE_FAILING "failing" /* the release whose start failed last */
+#define SETLIVE_FAILING \
+	"failing" /* the release whose start failed last, or since when it is not known to be well */
 #define SETLIVE_REVERTED \
 	"reverted" /* the release that was gone back from, and the version gone back to */
 #define SETLIVE_PLACE "place" /* the basedir, for who is gone */
@@ -49,6 +50,10 @@ int setlive_register(const struct pass *p, const struct intent_app *app,
 /** Run bin/enable of what is live, where there is one. */
 int setlive_run_enable(const struct pass *p, const struct intent_app *app,
     const struct seen_live *seen, struct err *e);
+
+/** Remember since when it is not known whether a release is any good. */
+int setlive_begin_watch(struct pass *p, const struct intent_app *app, const struct seen_live *seen,
+    struct err *e);
 
 /** Start what is defined, and wait until it is healthy and stays so. */
 int setlive_start(struct pass *p, const struct intent_app *app, const struct seen_live *seen,

@@ -162,6 +162,7 @@ run_hook(const struct pass *p, const struct intent_app *app, const struct seen_l
 	AUTO_FREE char *path = xasprintf("%s/bin/%s", install, name);
 	const char *argv[] = { path, NULL };
 	struct service_spec spec = setlive_spec(p, app, seen);
+	AUTO_FREE char *prefix = xasprintf("installs/%s_", app->name);
 	AUTO_STRV struct strv env = { 0 };
 	AUTO_CLOSE int cwd = open(install, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct run run = { .argv = argv,
@@ -172,6 +173,10 @@ run_hook(const struct pass *p, const struct intent_app *app, const struct seen_l
 
 	if (cwd < 0)
 		return err_sys(e, "open %s", install);
+	/* It says goodbye for the version that it is of. */
+	if (strcmp(name, "disable") == 0 && seen->current != NULL &&
+	    strncmp(seen->current, prefix, strlen(prefix)) == 0)
+		spec.version = seen->current + strlen(prefix);
 	definition_environment(&spec, &env);
 	run.env = (const char *const *)env.items;
 	return run_checked(&run, e) < 0 ? err_wrap(e, "bin/%s", name) : 0;
@@ -385,8 +390,12 @@ purge(struct pass *p, const struct intent_app *app, const char *basedir, struct 
 	if (path_basedir_fault(basedir) != NULL)
 		return err_set(e, ERR_FAIL, "%s is no basedir", basedir);
 	log_change("%s: Removing its installs from %s", app->name, basedir);
-	base = dir_open(basedir, e);
-	if (base < 0 || file_remove(base, "current", e) < 0 || file_remove(base, "last", e) < 0)
+	base = open(basedir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (base < 0 && errno == ENOENT)
+		return state_forget(&p->state, SETLIVE_PLACE, app->name, e);
+	if (base < 0)
+		return err_sys(e, "open %s, which was a directory", basedir);
+	if (file_remove(base, "current", e) < 0 || file_remove(base, "last", e) < 0)
 		return err_wrap(e, "%s", basedir);
 	installs = dir_open_at(base, "installs", &missing, e);
 	if (installs < 0 ? !missing : purge_installs(installs, app->name, e) < 0)
@@ -434,6 +443,8 @@ carry_out(struct pass *p, const struct app_plan *ap, const struct step *step, st
 		return write_user_config(app, seen, e);
 	case LIVE_LINK:
 		return flip_links(p, app, seen, step->subject, e);
+	case LIVE_WATCH:
+		return setlive_begin_watch(p, app, seen, e);
 	case LIVE_START:
 		return setlive_start(p, app, seen, e);
 	case LIVE_REGISTER:

@@ -55,6 +55,19 @@ take_entry(struct pass *p, const struct intent_app *app, struct seen_live *seen)
 	}
 }
 
+/* What pp has registered for apps of which nothing else is left. */
+static void
+take_leftovers(struct pass *p)
+{
+	AUTO_STRV struct strv leftovers = { 0 };
+
+	for (size_t i = 0; i < p->registry.n; i++)
+		if (!p->registry.v[i].foreign &&
+		    intent_find(&p->intent, p->registry.v[i].app) == NULL)
+			strv_add(&leftovers, xstrdup(p->registry.v[i].app));
+	pass_leftovers(p, &leftovers);
+}
+
 /* In which clusters is this node marked? */
 static int
 observe_marks(struct pass *p, struct err *e)
@@ -117,6 +130,7 @@ setlive_observe_cluster(struct pass *p, struct err *e)
 		return -1;
 	if (!p->registry.there)
 		return 0;
+	take_leftovers(p);
 	for (size_t i = 0; i < p->intent.napps; i++)
 		take_entry(p, &p->intent.apps[i], &p->seen[i].live);
 	if (observe_marks(p, e) < 0)

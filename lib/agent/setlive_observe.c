@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/fs/file.h"
 #include "lib/fs/path.h"
@@ -298,23 +299,42 @@ recall_reverted(struct pass *p, const struct intent_app *app, struct seen_live *
 	return 0;
 }
 
+/* How the start of that release went: "<release>", it failed; "<release> since <ms>", it is not known yet. */
+static int
+recall_start(struct pass *p, const struct intent_app *app, struct seen_live *seen, struct err *e)
+{
+	AUTO_FREE char *memo = NULL;
+	char *since;
+	int64_t ago;
+
+	if (state_recall(&p->state, SETLIVE_FAILING, app->name, &memo, e) < 0)
+		return -1;
+	since = memo != NULL ? strchr(memo, ' ') : NULL;
+	if (since != NULL)
+		*since++ = '\0';
+	if (memo == NULL || strcmp(memo, seen->release) != 0)
+		return 0;
+	seen->unfinished = 1;
+	if (since == NULL) {
+		seen->failing = 1;
+		return 0;
+	}
+	/* The clock begins anew with each boot, and so does the app. */
+	ago = clock_now_ms() - strtoll(since + strcspn(since, "0123456789"), NULL, 10);
+	seen->failing = ago >= app->start_timeout_ms;
+	return 0;
+}
+
 static int
 choose_version(struct pass *p, const struct intent_app *app, struct seen_live *seen, struct err *e)
 {
 	const struct intent_version *active = intent_active(app);
-	AUTO_FREE char *failing = NULL;
 
 	if (active == NULL)
 		return 0;
 	seen->version = xstrdup(active->id);
 	seen->release = release_of(app, active->id);
-	if (recall_reverted(p, app, seen, e) < 0 ||
-	    state_recall(&p->state, SETLIVE_FAILING, app->name, &failing, e) < 0)
-		return -1;
-	if (failing != NULL)
-		failing[strcspn(failing, "\n")] = '\0';
-	seen->failing = failing != NULL && strcmp(failing, seen->release) == 0;
-	return 0;
+	return recall_reverted(p, app, seen, e) < 0 ? -1 : recall_start(p, app, seen, e);
 }
 
 struct service_spec
@@ -475,6 +495,23 @@ observe_health(const struct pass *p, const struct intent_app *app, struct seen_l
 
 /* ---- all of it ---- */
 
+/* With --purge: apps of which nothing but installs may be left, too. */
+static int
+observe_places(struct pass *p, struct err *e)
+{
+	AUTO_STRV struct strv names = { 0 }, leftovers = { 0 };
+
+	if (!settings_flag(p->settings, "purge") || p->storeless)
+		return 0;
+	if (state_list(&p->state, SETLIVE_PLACE, &names, e) < 0)
+		return -1;
+	for (size_t i = 0; i < names.n; i++)
+		if (path_is_name(names.items[i]) && intent_find(&p->intent, names.items[i]) == NULL)
+			strv_add(&leftovers, xstrdup(names.items[i]));
+	pass_leftovers(p, &leftovers);
+	return 0;
+}
+
 /* Where an app that is gone was, as long as something is there that may go with it. */
 static int
 observe_place(struct pass *p, const struct intent_app *app, struct seen_live *seen, struct err *e)
@@ -495,6 +532,8 @@ setlive_observe(struct pass *p, struct err *e)
 	for (size_t i = 0; supervisors[i] != NULL; i++)
 		if (observe_backend(p, supervisors[i], e) < 0)
 			return -1;
+	if (observe_places(p, e) < 0)
+		return -1;
 	for (size_t i = 0; i < p->intent.napps; i++) {
 		struct seen_live *seen = &p->seen[i].live;
 		struct err why = ERR_INIT;

@@ -130,14 +130,15 @@ plan_gone(const struct intent_app *app, const struct seen_live *seen, struct app
 	if (plan_stays(seen, plan))
 		return;
 	plan_leave(app, seen, why, seen->registered, plan);
-	if (seen->present.n > 0) {
+	if (seen->present.n > 0)
 		plan_step(plan, LIVE_RETIRE, NULL, why, "stop its services");
-		plan_step(plan, LIVE_REMOVE, NULL, why, "remove its service definitions");
-	}
 	plan_out(seen, why, plan);
 	if (seen->place != NULL)
 		plan_step(plan, LIVE_PURGE, seen->place, why, "remove its installs from %s",
 		    seen->place);
+	/* The last thing that says that there is something to do. */
+	if (seen->present.n > 0)
+		plan_step(plan, LIVE_REMOVE, NULL, why, "remove its service definitions");
 }
 
 static void
@@ -207,14 +208,21 @@ plan_start(const struct intent_app *app, const struct seen_live *seen, struct ap
 		plan_return(seen, why, plan);
 }
 
+/* Routine: to have done it is no change. */
+static void
+plan_quietly(struct app_plan *plan, int kind, const char *why, const char *text)
+{
+	plan_step(plan, kind, NULL, why, "%s", text);
+	plan->steps[plan->nsteps - 1].quiet = 1;
+}
+
 /* Its check lives on what passes tell it: routine, whatever else there is to say. */
 static void
 plan_feed(const struct seen_live *seen, struct app_plan *plan)
 {
 	if (!seen->fed)
 		return;
-	plan_step(plan, LIVE_FEED, NULL, "its check is fed by passes", "feed its check");
-	plan->steps[plan->nsteps - 1].quiet = 1;
+	plan_quietly(plan, LIVE_FEED, "its check is fed by passes", "feed its check");
 }
 
 static void
@@ -227,6 +235,9 @@ plan_unhealthy(const struct intent_app *app, const struct seen_live *seen, struc
 		text = "it does not stay up";
 	plan_feed(seen, plan);
 	if (!seen->failing && seen->up_ms < app->start_timeout_ms) {
+		/* What starts over and over is young each time. */
+		if (!seen->unfinished)
+			plan_quietly(plan, LIVE_WATCH, why, "remember since when");
 		plan_say(plan, PLAN_WAITING, "%s is starting: %s", seen->version, text);
 		return;
 	}
@@ -245,6 +256,10 @@ plan_running(const struct intent_app *app, const struct seen_live *seen, struct 
 		plan_unhealthy(app, seen, plan);
 		return;
 	}
+	/* A pass that was killed, a bin/enable that failed, a start that took too long. */
+	if (seen->unfinished)
+		plan_step(plan, LIVE_START, NULL, "its start was not seen to the end",
+		    "see the start of %s to its end", seen->version);
 	if (seen->clustered && seen->entry_fault == NULL && !seen->same_entry)
 		plan_step(plan, LIVE_REGISTER, NULL, "its entry in the cluster differs",
 		    "register it in cluster %s", app->cluster);

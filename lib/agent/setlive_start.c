@@ -3,6 +3,7 @@
  * does not get there is said to have failed, to the cluster too, and gone back from where that is wanted.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/agent/setlive.h"
 #include "lib/base/clock.h"
@@ -144,10 +145,12 @@ go_back(struct pass *p, const struct intent_app *app, const struct seen_live *se
 	AUTO_FREE char *prefix = xasprintf("installs/%s_", app->name);
 	AUTO_FREE char *now = xasprintf("%s%s", prefix, seen->version);
 	AUTO_FREE char *memo = NULL, *last = setlive_link(app->basedir, "last");
+	AUTO_FREE char *install = xasprintf("%s/%s", app->basedir, last != NULL ? last : "");
 	const char *old;
 
 	if (!app->reverts || seen->reverted != NULL || last == NULL ||
-	    strncmp(last, prefix, strlen(prefix)) != 0 || strcmp(last, now) == 0)
+	    strncmp(last, prefix, strlen(prefix)) != 0 || strcmp(last, now) == 0 ||
+	    access(install, F_OK) < 0)
 		return 0;
 	old = last + strlen(prefix);
 	memo = xasprintf("%s %s", seen->release, old);
@@ -167,7 +170,7 @@ say_failed(struct pass *p, const struct intent_app *app, const struct seen_live 
 	if (state_keep(&p->state, SETLIVE_FAILING, app->name, seen->release, &why) < 0)
 		log_warn("%s: %s", app->name, why.msg);
 	/* Before this node goes back: the others are to stay where they are. */
-	if (seen->clustered && seen->entry_fault == NULL &&
+	if (seen->clustered && seen->entry_fault == NULL && !seen->said_failed &&
 	    setlive_register(p, app, seen, 1, &why) < 0)
 		log_warn("%s: the cluster is not told that %s fails here: %s", app->name,
 		    seen->version, why.msg);
@@ -176,13 +179,26 @@ say_failed(struct pass *p, const struct intent_app *app, const struct seen_live 
 }
 
 int
+setlive_begin_watch(struct pass *p, const struct intent_app *app, const struct seen_live *seen,
+    struct err *e)
+{
+	AUTO_FREE char *memo = xasprintf("%s since %lld", seen->release, (long long)clock_now_ms());
+
+	return state_keep(&p->state, SETLIVE_FAILING, app->name, memo, e);
+}
+
+int
 setlive_start(struct pass *p, const struct intent_app *app, const struct seen_live *seen,
     struct err *e)
 {
+	struct err ignored = ERR_INIT;
+
 	log_change("%s: Starting", app->name);
+	if (!seen->unfinished && setlive_begin_watch(p, app, seen, &ignored) < 0)
+		log_warn("%s: %s", app->name, ignored.msg);
 	if (start_services(p, app, seen, e) < 0) {
 		say_failed(p, app, seen);
 		return err_wrap(e, "Could not start");
 	}
-	return seen->failing ? state_forget(&p->state, SETLIVE_FAILING, app->name, e) : 0;
+	return state_forget(&p->state, SETLIVE_FAILING, app->name, e);
 }

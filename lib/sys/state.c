@@ -130,6 +130,18 @@ state_lock(struct state *s, const char *what, const char *node, struct err *e)
 }
 
 int
+state_list(struct state *s, const char *sub, struct strv *names, struct err *e)
+{
+	AUTO_CLOSE int dir = -1;
+
+	e->class = ERR_NONE;
+	dir = sub_open(s, sub, 0, e);
+	if (dir < 0)
+		return e->class == ERR_NONE ? 0 : -1;
+	return dir_list(dir, names, e) < 0 ? err_wrap(e, "%s/%s", s->path, sub) : 0;
+}
+
+int
 state_recall(struct state *s, const char *sub, const char *name, char **text, struct err *e)
 {
 	AUTO_BUF struct buf content = { 0 };

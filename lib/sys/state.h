@@ -61,6 +61,9 @@ int state_keep(struct state *s, const char *sub, const char *name, const char *t
 /** Forget what is remembered under SUB/NAME. Nothing there is fine. */
 int state_forget(struct state *s, const char *sub, const char *name, struct err *e);
 
+/** The names under SUB that something is remembered under. */
+int state_list(struct state *s, const char *sub, struct strv *names, struct err *e);
+
 /** A name under SUB for what is of that store and node alone. Owns: the caller frees. */
 char *state_name(const char *node, const char *url);
 
