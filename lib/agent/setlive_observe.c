@@ -285,11 +285,10 @@ recall_reverted(struct pass *p, const struct intent_app *app, struct seen_live *
 
 	if (state_recall(&p->state, SETLIVE_REVERTED, app->name, &memo, e) < 0)
 		return -1;
-	old = memo != NULL ? strchr(memo, '\n') : NULL;
+	old = memo != NULL ? strchr(memo, ' ') : NULL;
 	if (old == NULL)
 		return 0;
 	*old++ = '\0';
-	old[strcspn(old, "\n")] = '\0';
 	if (strcmp(memo, seen->release) != 0 || !path_is_name(old))
 		return 0;
 	seen->reverted = mem_take(&seen->version);

@@ -151,7 +151,7 @@ go_back(struct pass *p, const struct intent_app *app, const struct seen_live *se
 	    strncmp(last, prefix, strlen(prefix)) != 0 || strcmp(last, now) == 0)
 		return 0;
 	old = last + strlen(prefix);
-	memo = xasprintf("%s\n%s\n", seen->release, old);
+	memo = xasprintf("%s %s", seen->release, old);
 	if (state_keep(&p->state, SETLIVE_REVERTED, app->name, memo, e) < 0)
 		return -1;
 	log_change("%s: Going back to %s", app->name, old);
