@@ -94,7 +94,7 @@ names_of_agents() {
 		for option in $(options_of converge "$agent" | grep '^--'); do
 			name=${option#--}
 			case $name in
-			adopt-store | allow-empty | app | dry-run | help | yes)
+			adopt-store | allow-empty | app | continue-on-failure | dry-run | help | purge | yes)
 				grep -q -e "Fl -$name" "$TOP/man/pp.conf.5" || fail "$name is not said to be a flag only"
 				continue
 				;;
