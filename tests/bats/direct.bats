@@ -13,7 +13,7 @@ setup() {
 
 direct() {
 	pp direct slug "$1" --basedir="$BASEDIR" --repo="$REPO_URL" --runit="$RUNIT" \
-		--runit-stage="$RUNIT_STAGE" "ports=$PORT" "${@:2}"
+		--runit-stage="$RUNIT_STAGE" "ports=$PORT" check.exec=/bin/true settle=1 "${@:2}"
 }
 
 # What runit has written for slug: where it stands, and that it is up.
@@ -44,7 +44,7 @@ is_up() {
 	done
 	is_up
 
-	pp intent set slug/demo versions=v1:active basedir="$BASEDIR" ports="$PORT"
+	pp intent set slug/demo versions=v1:active basedir="$BASEDIR" ports="$PORT" check.exec=/bin/true settle=1
 	pp intent assign slug/demo "$PP_NODE"
 	run -0 --separate-stderr pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
 	[[ $stderr == *"slug: Configuring runit"* ]]

@@ -42,7 +42,7 @@ know() {
 	repo_add slug a
 	repo_add web a none
 	for app in slug web; do
-		pp intent set $app/demo versions=a:active basedir="$DATA/$app" ports=$port,$((port + 1)) users=xavier,don
+		pp intent set $app/demo versions=a:active basedir="$DATA/$app" ports=$port,$((port + 1)) users=xavier,don check.exec=/bin/true settle=1
 		pp intent assign $app/demo node1
 		port=$((port + 2))
 	done >/dev/null

@@ -19,7 +19,7 @@ setup() {
 	chown nobody "$HOME"
 	as_nobody mkdir "$HOME/store"
 	as_nobody pp intent set slug/demo versions=abc123:prep,def456:active min_nodes=0 \
-		basedir="$BASEDIR" ports=1212,1231 users=xavier,don
+		basedir="$BASEDIR" ports=1212,1231 users=xavier,don check.exec=/bin/true settle=0
 	as_nobody pp intent assign slug/demo "$(hostname)"
 	as_nobody sh "$LAPTOP/examples/slug/pack.sh" "$STATE/repo" abc123
 	as_nobody sh "$LAPTOP/examples/slug/pack.sh" "$STATE/repo" def456
@@ -68,7 +68,7 @@ agents=(preparer setlive iptables sudoers)
 	[ "$(ls -A "$HOME")" = ".local
 slug
 store" ]
-	[ "$(cd "$STATE" && echo *)" = "believed firewall lock port_authority.d repo service service-stage stores sudoers.d" ]
+	[ "$(cd "$STATE" && echo *)" = "believed firewall lock place port_authority.d repo service service-stage stores sudoers.d" ]
 	[ "$(cat "$STATE/sudoers.d/pp-slug")" = "xavier, don ALL = (slug) ALL" ]
 	[ "$(stat -c '%a %U' "$STATE/sudoers.d/pp-slug")" = "440 nobody" ]
 	grep -q slug_1212_tcp "$STATE/port_authority.d/slug.yml"
@@ -79,7 +79,7 @@ store" ]
 @test "the stand-ins print what they were told, for whoever asks to hear it" {
 	as_nobody pp converge preparer
 	run -0 --separate-stderr as_nobody pp converge setlive --verbose
-	[[ $(said) == *"INFO sv: sv -w 60 start $STATE/service/slug"* ]]
+	[[ $(said) == *"INFO sv: sv -w 1 start $STATE/service/slug"* ]]
 	run -0 --separate-stderr as_nobody pp converge iptables --verbose
 	[[ $(said) == *"INFO port_authority: port_authority rebuild"* ]]
 	run -0 --separate-stderr as_nobody pp converge sudoers --verbose
