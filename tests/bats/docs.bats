@@ -225,7 +225,7 @@ conf_example() {
 		'is live and not healthy: ' 'Going back to ' 'this stays so until what is' 'is not made live' '; going on' \
 		'so no node that is healthy on another version goes to' 'and no node passes on it yet' \
 		'it is done as soon as somebody has stopped it' 'not stopped: stopping may take ' \
-		'is not executable; set its run bit and pack a new version' 'may not register' ' as going down in ' \
+		'is not executable; set its run bit and pack a new version' 'the agent may not ' ' as going down in ' \
 		'nothing supervises' 'in the way: pp did not make it' 'not executable; set its run bit' \
 		'error refreshing portauthority' 'in the way: pp did not write it' 'port_authority takes no range like' \
 		'could not validate sudoers' 'cannot stand for a user in sudoers, where a word in'; do
