@@ -205,7 +205,8 @@ prepare() {
 
 start_runit() {
 	if ! command -v runsvdir >/dev/null; then
-		say "There is no runit here: examples/fake/bin/sv stands in for it, and nothing really runs."
+		say "There is no runit here, so versions are linked and nothing really runs (supervisor = none)."
+		sed -i 's/^\[setlive\]$/&\nsupervisor = none/' "$scratch/pp.conf"
 		return
 	fi
 	# In a session of its own: what stops the tour stops it in an orderly way.

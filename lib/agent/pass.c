@@ -271,7 +271,8 @@ report_state(const struct app_plan *ap, struct pass_result *result)
 	case PLAN_WAITING:
 	case PLAN_HALTED:
 		if (ap->reason != NULL)
-			log_note("%s: %s", name, ap->reason);
+			log_note("%s: %s%s", name, ap->state == PLAN_HALTED ? "halted: " : "",
+			    ap->reason);
 		result->waiting |= ap->state != PLAN_CONVERGED;
 		break;
 	case PLAN_HELD:

@@ -28,10 +28,15 @@ take_entry(struct pass *p, const struct intent_app *app, struct seen_live *seen)
 {
 	const struct registered *known = registry_find(&p->registry, app->name);
 
-	seen->clustered = p->registry.there;
+	/* Who is gone and not registered is in no cluster that anybody knows. */
+	seen->clustered = p->registry.there && (app->cluster != NULL || known != NULL);
 	seen->cluster = xstrdup(app->cluster);
-	if (known == NULL || (known->foreign && app->certainty != INTENT_STATED))
+	if (known == NULL)
 		return;
+	if (known->foreign && app->certainty != INTENT_STATED) {
+		seen->clustered = app->cluster != NULL;
+		return;
+	}
 	if (known->foreign) {
 		seen->entry_fault = xstrdup(known->why);
 		return;

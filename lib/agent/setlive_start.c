@@ -116,7 +116,6 @@ static int
 start_services(const struct pass *p, const struct intent_app *app, const struct seen_live *seen,
     struct err *e)
 {
-	AUTO_FREE char *text = NULL;
 	struct health_check check = { 0 };
 	struct watch w = { -1, -1, NULL };
 	int r = 0;
@@ -132,7 +131,7 @@ start_services(const struct pass *p, const struct intent_app *app, const struct 
 		return -1;
 	setlive_choose_check(p, app, seen, &check);
 	r = await_health(app, seen, &check, &w, e);
-	text = w.text;
+	free(w.text);
 	health_check_release(&check);
 	return r;
 }

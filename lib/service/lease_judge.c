@@ -76,6 +76,13 @@ say_names(struct buf *out, const struct strv *names)
 		buf_printf(out, " and %zu more", names->n - shown);
 }
 
+/* Of a release what people know: the version. */
+static int
+shown(const char *release)
+{
+	return (int)strcspn(release, "+");
+}
+
 /* ": a (for def456) is down on purpose; b and c do not pass", or that there are no more. */
 static void
 say_missing(struct buf *out, const struct lease_view *view, const struct lease_request *req)
@@ -87,8 +94,9 @@ say_missing(struct buf *out, const struct lease_view *view, const struct lease_r
 
 		if (!same(m->node, req->node))
 			strv_add(&marked,
-			    m->version[0] != '\0' ? xasprintf("%s (for %s)", m->node, m->version) :
-						    xstrdup(m->node));
+			    m->version[0] != '\0' ?
+				xasprintf("%s (for %.*s)", m->node, shown(m->version), m->version) :
+				xstrdup(m->node));
 	}
 	for (size_t i = 0; i < view->ninstances; i++) {
 		const struct lease_instance *it = &view->instances[i];
@@ -186,7 +194,7 @@ explain_halt(const struct lease_request *req, const struct strv *failed)
 {
 	AUTO_BUF struct buf out = { 0 };
 
-	buf_printf(&out, "%s failed on ", req->version);
+	buf_printf(&out, "%.*s failed on ", shown(req->version), req->version);
 	say_names(&out, failed);
 	buf_printf(&out,
 	    ", so no node that is healthy on another version goes to it; activate another version, or "
@@ -200,8 +208,8 @@ explain_canary(const struct lease_request *req, const struct strv *trying)
 	AUTO_BUF struct buf out = { 0 };
 
 	say_names(&out, trying);
-	buf_printf(&out, " %s %s first, and no node passes on it yet",
-	    trying->n == 1 ? "tries" : "try", req->version);
+	buf_printf(&out, " %s %.*s first, and no node passes on it yet",
+	    trying->n == 1 ? "tries" : "try", shown(req->version), req->version);
 	return mem_take(&out.data);
 }
 

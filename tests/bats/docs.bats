@@ -94,7 +94,7 @@ names_of_agents() {
 		for option in $(options_of converge "$agent" | grep '^--'); do
 			name=${option#--}
 			case $name in
-			adopt-store | allow-empty | app | dry-run | help | yes)
+			adopt-store | allow-empty | app | continue-on-failure | dry-run | help | purge | yes)
 				grep -q -e "Fl -$name" "$TOP/man/pp.conf.5" || fail "$name is not said to be a flag only"
 				continue
 				;;
@@ -104,7 +104,7 @@ names_of_agents() {
 			grep -E -q "^\.It Ev .*$variable( |\$)" "$TOP/man/pp.conf.5" || fail "$variable is not there"
 		done
 		own=$(options_of converge "$agent" | grep -v -x -F -e "$(options_of converge)" |
-			grep -v -x -e --yes -e -y | sed 's/^--//')
+			grep -v -x -e --yes -e -y -e --continue-on-failure -e --purge | sed 's/^--//')
 		[ -n "$own" ]
 		for name in $own; do
 			sed -n "/^\.Ss The section $agent\$/,/^\.Ss/p" "$TOP/man/pp.conf.5" | grep -q "^\.It Ic $name\$" ||
@@ -195,7 +195,10 @@ conf_example() {
 			grep -q "^\.Sh $section\$" "$page" || fail "${page##*/} has no $section"
 		done
 		# What is no command has no exit status.
-		[ "${page##*/}" = pp-store.7 ] || grep -q '^\.Sh EXIT STATUS$' "$page" || fail "${page##*/}: no EXIT STATUS"
+		case ${page##*/} in
+		pp-store.7 | pp-lease.7 | pp-health.7) ;;
+		*) grep -q '^\.Sh EXIT STATUS$' "$page" || fail "${page##*/}: no EXIT STATUS" ;;
+		esac
 	done
 	for page in pp.1 pp-converge.1 pp-intent.1 pp-status.1 pp-disable.1 pp-unpack.8 pp.conf.5 pp-store.7 \
 		pp-repository.7; do
@@ -218,7 +221,11 @@ conf_example() {
 		'changes faster than it can be read; the next run tries again' \
 		'is there, but the list did not show it' 'could not fetch ownership data' 'no such artifact; tried' \
 		'sha256 does not match' 'not a directory; ' 'install pp whole' 'not prepared, skipping' \
-		'did not stop in time, killing it' 'Could not stop' 'Could not start' 'does not stay up; its log is in' \
+		'did not stop in time, killing it' 'Could not stop' 'Could not start' \
+		'is live and not healthy: ' 'Going back to ' 'this stays so until what is' 'is not made live' '; going on' \
+		'so no node that is healthy on another version goes to' 'and no node passes on it yet' \
+		'it is done as soon as somebody has stopped it' 'not stopped: stopping may take ' \
+		'is not executable; set its run bit and pack a new version' 'the agent may not ' ' as going down in ' \
 		'nothing supervises' 'in the way: pp did not make it' 'not executable; set its run bit' \
 		'error refreshing portauthority' 'in the way: pp did not write it' 'port_authority takes no range like' \
 		'could not validate sudoers' 'cannot stand for a user in sudoers, where a word in'; do

@@ -75,8 +75,7 @@ marks() {
 	[ "$output" = granted ]
 	[ "$(cut -d' ' -f2- "$LIAR_LOG" | sed 's| HTTP.*||')" = "PUT /v1/txn?consistent
 GET /v1/health/service/slug?tag=prod&consistent
-PUT /v1/txn?consistent
-PUT /v1/txn" ]
+PUT /v1/txn" ] || fail "$(cat "$LIAR_LOG")"
 }
 
 @test "a mark is always a new one, also of a node that is marked" {

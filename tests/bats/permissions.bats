@@ -4,6 +4,7 @@
 load helper
 load store
 load intent
+load node
 
 # A new Consul as examples/consul/acl.json has it; over plain HTTP, over TLS that wants a client's
 # certificate, and on a socket. setup-acl.sh makes policies and tokens.
@@ -169,6 +170,65 @@ developers_limits() {
 	developers_limits
 	denied clusters/slug/production/config write pp intent set slug/production min_nodes=7
 	denied history/slug/production/1 read pp intent history slug/production
+}
+
+# live ARG...: a pass of setlive, which says nothing of permissions.
+live() {
+	run "$@" --separate-stderr pp converge setlive -v --allow-empty --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
+}
+
+@test "a node's policy is enough for setlive, and without any line of it something is missing" {
+	rules=$(grep -v -e '^#' -e '^service_prefix' -e '^node_prefix' -e 'locks/' "$TOP/examples/consul/node-agent.hcl")
+	locks='key_prefix "locks/" { policy = "write" }' services='service_prefix "" { policy = "write" }'
+	nodes='node_prefix "" { policy = "read" }'
+	repo_add slug abc
+	repo_add slug def
+	pp intent set slug/production versions=abc:active,def:prep basedir="$BASEDIR" check.exec=/bin/true settle=1s \
+		min_nodes=1 >/dev/null
+	consul_api PUT /v1/catalog/register --data-binary '{"Node": "web2", "Address": "127.0.0.2", "Service": {
+		"Service": "slug", "Tags": ["production"], "Meta": {"pp": "1", "pp-node": "web2", "pp-cluster": "production"}}}'
+	runit_start
+	as node-agent
+	pp converge preparer --repo="$REPO_URL" 2>/dev/null
+	live -0
+	[[ $(said) == *"Registering it in cluster production"* ]]
+
+	# Who may go down, and is to: each line of the policy is needed for that.
+	as deployer
+	pp intent set slug/production versions.def=active >/dev/null
+	unset CONSUL_HTTP_TOKEN_FILE
+	export CONSUL_HTTP_TOKEN
+	CONSUL_HTTP_TOKEN=$(consul_token "$rules $services $locks")
+	live -0
+	[[ $(said) == *"min_nodes is 1, and no other node of production is up"* ]]
+	CONSUL_HTTP_TOKEN=$(consul_token "$rules $services $nodes")
+	live -1
+	[[ $(said) == *'its policy lacks key "locks/slug/production" { policy = "write" }'* ]]
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_abc ]
+	CONSUL_HTTP_TOKEN=$(consul_token "$rules service_prefix \"\" { policy = \"read\" } $locks $nodes")
+	live -1
+	[[ $(said) == *'the token'"'"'s policy lacks service "slug" { policy = "write" }'* ]]
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_abc ]
+
+	# The app's own name is as good as all services.
+	CONSUL_HTTP_TOKEN=$(consul_token "$rules service \"slug\" { policy = \"write\" } $locks $nodes")
+	live -0
+	[[ $(said) == *"has the lease of cluster production"*Draining*Stopping*Starting* ]]
+	[ "$(readlink "$BASEDIR/current")" = installs/slug_def ]
+	[ "$(json locks/slug/production .)" = '{}' ]
+	unset CONSUL_HTTP_TOKEN
+	as node-agent
+	live -0
+	[[ $(said) == *"already current"* ]]
+	run -0 pp status slug --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
+
+	as deployer
+	pp intent unassign slug/production node1 >/dev/null
+	as node-agent
+	live -0
+	[[ $(said) == *"Taking it out of cluster production"* ]]
+	[ "$(consul_api GET /v1/agent/services)" = '{}' ]
+	consul_api PUT /v1/catalog/deregister --data-binary '{"Node": "web2"}'
 }
 
 @test "a condition takes the right to read its document, and one that there is none the right to write it" {

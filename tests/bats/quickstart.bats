@@ -64,7 +64,7 @@ tour() {
 		run -0 setpriv --reuid=nobody --regid=nogroup --clear-groups \
 			env -i PATH="$WIDE/bin" HOME="$WIDE/tmp" TMPDIR="$WIDE/tmp" sh "$WIDE/examples/quickstart.sh"
 		[[ $output == *"There is no runit here"* ]]
-		[[ $output == *"def456  yes      converged"* ]]
+		[[ $output == *"def456  no       converged"* ]]
 		[ -z "$(ls -A "$WIDE/tmp")" ]
 	done
 }

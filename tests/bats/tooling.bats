@@ -514,7 +514,7 @@ exec cat" ]
 		[ "$(wc -w <<<"$when")" = 5 ]
 		[ "$who" = root ]
 		command=${command/#\/usr\/local\/bin\/pp/$PP}
-		${command/splay=50s/splay=0s} --dry-run
+		${command/splay=??s/splay=0s} --dry-run
 	done <<<"$entries"
 }
 
@@ -529,4 +529,9 @@ exec cat" ]
 			"$BATS_TEST_TMPDIR/pp-converge@$agent.timer"
 		[ "$output" = "" ]
 	done
+	# It has one of its own, for its runs are more.
+	cp "$TOP/cron/pp-converge@setlive.timer" "$BATS_TEST_TMPDIR"
+	run -0 systemd-analyze verify --man=no "$BATS_TEST_TMPDIR/pp-converge@setlive.service" \
+		"$BATS_TEST_TMPDIR/pp-converge@setlive.timer"
+	[ "$output" = "" ]
 }
