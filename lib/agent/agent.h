@@ -41,6 +41,7 @@ struct seen_live {
 	char *version;         /* that is to be live: the active one, or the one gone back to */
 	char *release;         /* "<version>+<digest>": with all else that its process will see */
 	char *reverted;        /* the active version, which failed here and was gone back from */
+	int outlived;          /* something was gone back from, and is not intended any more */
 	char *current, *last;  /* what the links point at; NULL: none */
 	int prepared;          /* the version's install is there */
 	int launches;          /* and has services that are to be supervised */
@@ -340,6 +341,7 @@ enum setlive_step {
 	LIVE_RETURN,     /* it is back: end maintenance mode, give back the lease */
 	LIVE_LEFT,       /* it is out of its cluster: once that is seen, give back the lease */
 	LIVE_FEED,       /* feed its check */
+	LIVE_FORGET,     /* what was gone back from may be tried again, should it come back */
 	LIVE_PURGE,      /* remove its installs */
 };
 

@@ -459,6 +459,8 @@ carry_out(struct pass *p, const struct app_plan *ap, const struct step *step, st
 		return leave(p, app, step->subject, e);
 	case LIVE_FEED:
 		return feed(p, app, seen, e);
+	case LIVE_FORGET:
+		return state_forget(&p->state, SETLIVE_REVERTED, app->name, e);
 	case LIVE_PURGE:
 		return purge(p, app, step->subject, e);
 	}

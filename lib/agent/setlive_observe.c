@@ -290,7 +290,8 @@ recall_reverted(struct pass *p, const struct intent_app *app, struct seen_live *
 	if (old == NULL)
 		return 0;
 	*old++ = '\0';
-	if (strcmp(memo, seen->release) != 0 || !path_is_name(old))
+	seen->outlived = strcmp(memo, seen->release) != 0;
+	if (seen->outlived || !path_is_name(old))
 		return 0;
 	seen->reverted = mem_take(&seen->version);
 	seen->version = xstrdup(old);

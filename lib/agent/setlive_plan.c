@@ -268,6 +268,9 @@ plan_running(const struct intent_app *app, const struct seen_live *seen, struct 
 	if (plan->nsteps > 0)
 		return;
 	plan_feed(seen, plan);
+	if (seen->outlived)
+		plan_quietly(plan, LIVE_FORGET, "what is intended changed",
+		    "forget what was gone back from");
 	if (seen->entry_fault != NULL)
 		plan_say(plan, PLAN_HELD, "%s", seen->entry_fault);
 	else if (seen->reverted != NULL)
