@@ -42,6 +42,11 @@ with_bad() {
 	run -0 --separate-stderr setlive
 	expect_silence
 	run -0 setlive --detailed-exitcodes
+	# It was another one meanwhile, so it is tried again.
+	activate def456
+	run -1 --separate-stderr setlive
+	says "def456 is not healthy"
+	runs ghi789
 }
 
 @test "revert: pp status says halted" {
