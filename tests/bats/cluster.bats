@@ -72,7 +72,7 @@ halted() {
 	local name n=0
 
 	for name in $CLUSTER_NAMES; do
-		! tail -n 6 "$CLUSTER/log/$name.setlive" | grep -q "web: $2.* failed on" || n=$((n + 1))
+		! tail -n 6 "$CLUSTER/log/$name.setlive" | grep -q "web: halted: $2.* failed on" || n=$((n + 1))
 	done
 	[ "$n" -ge "$1" ]
 }
