@@ -345,8 +345,13 @@ setlive_register(const struct pass *p, const struct intent_app *app, const struc
 }
 
 static int
-return_lease(const struct pass *p, const struct intent_app *app, const char *cluster, struct err *e)
+return_lease(const struct pass *p, const struct intent_app *app, const struct seen_live *seen,
+    const char *cluster, struct err *e)
 {
+	/* An earlier run died on the way down, or was told to stay: it may have said goodbye already. */
+	if (seen->maintenance && seen->all_up && app->certainty == INTENT_STATED &&
+	    setlive_why_restart(app, seen) == NULL && setlive_run_enable(p, app, seen, e) < 0)
+		return -1;
 	if (registry_maintain(p->store, app->name, 0, e) < 0)
 		return -1;
 	return lease_return(p->store, app->name, cluster, p->intent.node, e);
@@ -454,7 +459,7 @@ carry_out(struct pass *p, const struct app_plan *ap, const struct step *step, st
 	case LIVE_DEREGISTER:
 		return deregister(p, app, seen, e);
 	case LIVE_RETURN:
-		return return_lease(p, app, step->subject, e);
+		return return_lease(p, app, seen, step->subject, e);
 	case LIVE_LEFT:
 		return leave(p, app, step->subject, e);
 	case LIVE_FEED:
