@@ -14,7 +14,7 @@ build='gcc make pkg-config|pkgconf libc6-dev libcurl4-openssl-dev|libcurl4-gnutl
 run='runit busybox|busybox-static ca-certificates tar gzip'
 test='bats mandoc sudo nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl openssl perl-base nftables
 	acl btrfs-progs xfsprogs e2fsprogs iproute2 zstd xz-utils bzip2 strace util-linux procps jq minisign
-	systemd spin'
+	systemd spin libfaketime'
 lint='clang clang-tidy clang-format cppcheck mandoc shellcheck'
 
 # What starts by itself at boot once it is installed, and is wanted here as a program only.

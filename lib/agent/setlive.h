@@ -9,10 +9,16 @@
 	"failing" /* the release whose start failed last, or since when it is not known to be well */
 #define SETLIVE_REVERTED \
 	"reverted" /* the release that was gone back from, and the version gone back to */
-#define SETLIVE_PLACE "place" /* the basedir, for who is gone */
+#define SETLIVE_PLACE "place"     /* the basedir, for who is gone */
+#define SETLIVE_CLUSTER "cluster" /* and its cluster */
 
 /** Observe the node, and for each app what the plan needs. For the agent's table. */
 int setlive_observe(struct pass *p, struct err *e);
+
+/** Its parts for apps that are gone: which there are beside those that have services; and what one was like. */
+int setlive_observe_places(struct pass *p, struct err *e);
+int setlive_observe_gone(struct pass *p, struct intent_app *app, struct seen_live *seen,
+    struct err *e);
 
 /** The part of it that asks the cluster; the rest of `seen` is there. Where there is no Consul: nothing. */
 int setlive_observe_cluster(struct pass *p, struct err *e);

@@ -84,7 +84,7 @@ stop(void *arg, const struct supervisor *s, const char *service, struct err *e)
 static int64_t
 stop_timeout(const struct intent_app *app)
 {
-	return app->certainty == INTENT_STATED ? app->stop_timeout_ms : INTENT_STOP_TIMEOUT_MS;
+	return app->basedir != NULL ? app->stop_timeout_ms : INTENT_STOP_TIMEOUT_MS;
 }
 
 /* To be cut short in the middle would leave it down: better not to begin. */
@@ -309,7 +309,8 @@ flip_links(struct pass *p, const struct intent_app *app, const struct seen_live 
 	/* Stopping may take minutes, in which the preparer follows a newer intent. */
 	if (faccessat(base, target, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(e, "%s/%s, which was there before the stop", app->basedir, target);
-	if (state_keep(&p->state, SETLIVE_PLACE, app->name, app->basedir, e) < 0)
+	if (state_keep(&p->state, SETLIVE_PLACE, app->name, app->basedir, e) < 0 ||
+	    state_keep(&p->state, SETLIVE_CLUSTER, app->name, app->cluster, e) < 0)
 		return -1;
 	if (seen->current != NULL && strcmp(seen->current, target) != 0 &&
 	    link_flip(base, "last", seen->current, e) < 0)

@@ -496,36 +496,6 @@ observe_health(const struct pass *p, const struct intent_app *app, struct seen_l
 
 /* ---- all of it ---- */
 
-/* With --purge: apps of which nothing but installs may be left, too. */
-static int
-observe_places(struct pass *p, struct err *e)
-{
-	AUTO_STRV struct strv names = { 0 }, leftovers = { 0 };
-
-	if (!settings_flag(p->settings, "purge") || p->storeless)
-		return 0;
-	if (state_list(&p->state, SETLIVE_PLACE, &names, e) < 0)
-		return -1;
-	for (size_t i = 0; i < names.n; i++)
-		if (path_is_name(names.items[i]) && intent_find(&p->intent, names.items[i]) == NULL)
-			strv_add(&leftovers, xstrdup(names.items[i]));
-	pass_leftovers(p, &leftovers);
-	return 0;
-}
-
-/* Where an app that is gone was, as long as something is there that may go with it. */
-static int
-observe_place(struct pass *p, const struct intent_app *app, struct seen_live *seen, struct err *e)
-{
-	if (app->certainty != INTENT_GONE || !settings_flag(p->settings, "purge"))
-		return 0;
-	if (state_recall(&p->state, SETLIVE_PLACE, app->name, &seen->place, e) < 0)
-		return -1;
-	if (seen->place != NULL)
-		seen->place[strcspn(seen->place, "\n")] = '\0';
-	return 0;
-}
-
 int
 setlive_observe(struct pass *p, struct err *e)
 {
@@ -533,7 +503,7 @@ setlive_observe(struct pass *p, struct err *e)
 	for (size_t i = 0; supervisors[i] != NULL; i++)
 		if (observe_backend(p, supervisors[i], e) < 0)
 			return -1;
-	if (observe_places(p, e) < 0)
+	if (setlive_observe_places(p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < p->intent.napps; i++) {
 		struct seen_live *seen = &p->seen[i].live;
@@ -541,7 +511,7 @@ setlive_observe(struct pass *p, struct err *e)
 
 		if (observe_app(p, &p->intent.apps[i], seen, &why) < 0)
 			seen->fault = xstrdup(why.msg);
-		if (observe_place(p, &p->intent.apps[i], seen, e) < 0)
+		if (setlive_observe_gone(p, &p->intent.apps[i], seen, e) < 0)
 			return -1;
 		before_states(seen);
 	}

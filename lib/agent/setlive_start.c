@@ -17,6 +17,7 @@
 struct watch {
 	int64_t since_ms; /* -1: it is not well */
 	int64_t up_ms;    /* of its youngest service, when last looked at */
+	uint64_t pids;    /* of its services, all in one number */
 	char *text;       /* what was wrong last */
 };
 
@@ -25,6 +26,7 @@ look_at_services(const struct seen_live *seen, struct watch *w, int64_t settle_m
 {
 	AUTO_FREE struct service_status *status = xcalloc(seen->wanted.n + 1, sizeof *status);
 	int64_t up_ms = INT64_MAX;
+	uint64_t pids = 0;
 
 	if (supervisor_status(&seen->supervisor, &seen->wanted, status, e) < 0)
 		return -1;
@@ -37,10 +39,14 @@ look_at_services(const struct seen_live *seen, struct watch *w, int64_t settle_m
 		}
 		if (status[i].for_ms < up_ms)
 			up_ms = status[i].for_ms;
+		pids = pids * 4194319 + (uint64_t)status[i].pid;
 	}
-	/* Up for less long than before, or than it is known to be: it has ended and was started again. */
-	if (up_ms + POLL_MS < w->up_ms || clock_now_ms() - up_ms - UP_STEP_MS > w->since_ms)
+	/* It has ended and was started again: by its process, or where nobody tells that, by its age. */
+	if (pids != 0 ?
+		pids != w->pids :
+		up_ms + POLL_MS < w->up_ms || clock_now_ms() - up_ms - UP_STEP_MS > w->since_ms)
 		w->since_ms = -1;
+	w->pids = pids;
 	w->up_ms = up_ms;
 	if (w->since_ms < 0)
 		w->since_ms = clock_now_ms();
@@ -117,7 +123,7 @@ start_services(const struct pass *p, const struct intent_app *app, const struct 
     struct err *e)
 {
 	struct health_check check = { 0 };
-	struct watch w = { -1, -1, NULL };
+	struct watch w = { .since_ms = -1, .up_ms = -1 };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < seen->wanted.n; i++)

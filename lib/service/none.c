@@ -56,7 +56,7 @@ none_status(const struct supervisor *s, const struct strv *services, struct serv
 	(void)s;
 	(void)e;
 	for (size_t i = 0; i < services->n; i++)
-		status[i] = (struct service_status){ SERVICE_ABSENT, 0 };
+		status[i] = (struct service_status){ .state = SERVICE_ABSENT };
 	return 0;
 }
 

@@ -35,7 +35,8 @@ enum service_state {
 /** How a service is. */
 struct service_status {
 	enum service_state state;
-	int64_t for_ms; /* since it got so */
+	int64_t for_ms; /* since it got so; of runit by a clock that may jump */
+	long pid;       /* of its process; 0: none, or not known */
 };
 
 /** Services that pp has defined, each with its app; parallel lists. */

@@ -25,6 +25,7 @@
 struct answer {
 	enum service_state state;
 	long seconds;  /* for how long */
+	long pid;      /* 0: none */
 	int unwatched; /* no runsv is there to ask */
 	int wants_up;  /* down it may be, but runsv is about to start it */
 };
@@ -69,8 +70,8 @@ parse_line(const char *line, const char *path, struct answer *a)
 			continue;
 		a->state = words[i].state;
 		a->unwatched = words[i].unwatched;
-		a->seconds = 0;
-		if (sscanf(rest + n, ": (pid %*d) %lds", &a->seconds) != 1)
+		a->seconds = a->pid = 0;
+		if (sscanf(rest + n, ": (pid %ld) %lds", &a->pid, &a->seconds) < 1)
 			(void)sscanf(rest + n, ": %lds", &a->seconds);
 		a->wants_up = wants_up(rest + n);
 		return 0;
@@ -122,7 +123,8 @@ sv_status(const struct supervisor *s, const struct strv *services, struct servic
 			return -1;
 	}
 	for (size_t i = 0; i < services->n; i++)
-		status[i] = (struct service_status){ answers[i].state, answers[i].seconds * 1000 };
+		status[i] = (struct service_status){ answers[i].state,
+			answers[i].seconds > 0 ? answers[i].seconds * 1000 : 0, answers[i].pid };
 	return 0;
 }
 

@@ -118,11 +118,11 @@ systemd_show_own(const struct supervisor *s, const char *unit, struct systemd_sh
 static struct service_status
 status_of(const struct supervisor *s, const char *unit, const struct systemd_shown *shown)
 {
-	struct service_status status = { SERVICE_DOWN, 0 };
+	struct service_status status = { .state = SERVICE_DOWN };
 	int64_t since = shown->since_us > 0 ? clock_now_ms() - shown->since_us / 1000 : 0;
 
 	if (!is_ours(s, unit, shown))
-		return (struct service_status){ SERVICE_ABSENT, 0 };
+		return (struct service_status){ .state = SERVICE_ABSENT };
 	status.for_ms = since > 0 ? since : 0;
 	if (shown->activity == SYSTEMD_UP)
 		status.state = SERVICE_UP;

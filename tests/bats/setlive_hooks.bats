@@ -135,6 +135,48 @@ gone" ]
 	run -0 --separate-stderr setlive
 	expect_silence
 	[ "$(wc -l <"$SEEN/log")" -eq 1 ]
+	activate abc123
+	setlive 2>/dev/null
+	pp intent unassign slug/demo "$PP_NODE" >/dev/null
+	run -0 --separate-stderr setlive --allow-empty
+	expect_said "INFO slug: Draining" "INFO slug: Stopping" "INFO slug: Removing service"
+	[ "$(tail -n 1 "$SEEN/log")" = abc123 ]
+	[ "$(wc -l <"$SEEN/log")" -eq 2 ]
+}
+
+# The clock of runsv and sv, as the file says: "+0", "-3600", "+7200".
+fake_clock() {
+	local library
+
+	library=$(dpkg -L libfaketime 2>/dev/null | grep '/libfaketime\.so\.1$') || skip "needs libfaketime"
+	echo +0 >"$SEEN/clock"
+	chmod 0666 "$SEEN/clock"
+	mkdir "$BATS_TEST_TMPDIR/clocked"
+	printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$@"\n' "$library" "$(command -v sv)" >"$BATS_TEST_TMPDIR/clocked/sv"
+	printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$@"\n' "$library" "$(command -v runsv)" >"$BATS_TEST_TMPDIR/clocked/runsv"
+	chmod 0755 "$BATS_TEST_TMPDIR"/clocked/*
+	PATH=$BATS_TEST_TMPDIR/clocked:$PATH
+	export FAKETIME_TIMESTAMP_FILE=$SEEN/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+}
+
+@test "a clock that jumps while a version is started does not make it fail" {
+	fake_clock
+	repo_add slug abc123 sleep bin/enable="$(hook "echo -3600 >$SEEN/clock")"
+	repo_add slug def456 sleep bin/enable="$(hook "echo +7200 >$SEEN/clock")"
+	intend abc123:active,def456:prep settle=2
+	runit_start
+	run -0 --separate-stderr setlive
+	runs abc123
+	# It was an hour later when runsv wrote down since when it is up.
+	before=$(sv status "$RUNIT/slug")
+	run -0 --separate-stderr setlive
+	expect_silence
+	activate def456
+	run -0 --separate-stderr setlive
+	runs def456
+	[[ $(sv status "$RUNIT/slug") =~ \)\ 1[0-9]{4}s ]] || fail "no clock has jumped: $before, $(sv status "$RUNIT/slug")"
+	run -0 --separate-stderr setlive
+	expect_silence
 }
 
 @test "bin/enable that fails is a start that failed" {
