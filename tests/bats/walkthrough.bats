@@ -190,7 +190,9 @@ polling=("INFO Polling intent store" "INFO Checking spec for slug")
 @test "pp-setlive -config=/etc/servicebuilder.d -runit=/var/service -runit-stage=/var/service-stage/" {
 	kept 1-setlive
 	expect_said "${polling[@]}" "INFO slug: Stopping" "INFO slug: Configuring service builder" \
-		"INFO slug: Symlinking" "INFO slug: Starting"
+		"INFO slug: Symlinking" "INFO slug: Starting" \
+		"INFO slug: Registering it in cluster development" \
+		"INFO slug: the Consul agent runs no script checks: pp's passes tell it"
 	grep -q 'servicebuilder: servicebuilder -c /etc/servicebuilder.d -d /var/service -s /var/service-stage$' \
 		"$KEPT/1-setlive.err"
 	printf 'slug:\n  run:\n  - /tmp/slug/current/bin/launch\n' | cmp - "$KEPT/slug.yaml"
@@ -225,7 +227,8 @@ polling=("INFO Polling intent store" "INFO Checking spec for slug")
 	kept 3-preparer
 	[[ $(said) == *"INFO Moving "* ]]
 	kept 4-setlive
-	[[ $(said) == *"INFO slug: Starting" ]]
+	[[ $(said) == *"INFO slug: Starting
+INFO slug: Registering it in cluster development"* ]]
 	[[ $(cat "$KEPT/status") == "run: /var/service/slug: "* ]]
 	[ "$(cat "$KEPT/page-again")" = "This is slug, version $active." ]
 	grep -q '^slug .* yes *converged' "$KEPT/pp-status"
