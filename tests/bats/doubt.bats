@@ -357,7 +357,7 @@ token() {
 
 @test "the node agent's token of the manual is enough, and nothing is doubted" {
 	know
-	token 'key_prefix "nodes/" {policy="read"} key_prefix "clusters/" {policy="read"} key_prefix "owners/" {policy="read"} key_prefix "pp/" {policy="read"}'
+	token 'key_prefix "nodes/" {policy="read"} key_prefix "clusters/" {policy="read"} key_prefix "owners/" {policy="read"} key_prefix "pp/" {policy="read"} key_prefix "locks/" {policy="write"} service_prefix "" {policy="write"} node_prefix "" {policy="read"}'
 	run -0 --separate-stderr iptables
 	[ "$stderr" = "" ]
 	vanish
