@@ -68,7 +68,7 @@ agents=(preparer setlive iptables sudoers)
 	[ "$(ls -A "$HOME")" = ".local
 slug
 store" ]
-	[ "$(cd "$STATE" && echo *)" = "believed failing firewall lock place port_authority.d repo service service-stage stores sudoers.d" ] || fail "$(ls "$STATE")"
+	[ "$(cd "$STATE" && echo *)" = "believed cluster failing firewall lock place port_authority.d repo service service-stage stores sudoers.d" ] || fail "$(ls "$STATE")"
 	[ "$(cat "$STATE/sudoers.d/pp-slug")" = "xavier, don ALL = (slug) ALL" ]
 	[ "$(stat -c '%a %U' "$STATE/sudoers.d/pp-slug")" = "440 nobody" ]
 	grep -q slug_1212_tcp "$STATE/port_authority.d/slug.yml"
