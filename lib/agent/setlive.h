@@ -39,6 +39,10 @@ struct service_spec setlive_spec(const struct pass *p, const struct intent_app *
 struct registration setlive_registration(const struct pass *p, const struct intent_app *app,
     const struct seen_live *seen, int failed);
 
+/** How it asks to go down: in the cluster that it is counted in. Borrows from all of them. */
+struct lease_request setlive_lease_request(const struct pass *p, const struct intent_app *app,
+    const struct seen_live *seen);
+
 /** user_config as it is put on the node. Owns: the caller frees. */
 char *setlive_user_config(const struct intent_app *app);
 

@@ -235,24 +235,16 @@ preflight(const struct pass *p, const struct intent_app *app, const struct seen_
 
 static int
 take_lease(const struct pass *p, const struct intent_app *app, const struct seen_live *seen,
-    const char *cluster, struct err *e)
+    struct err *e)
 {
-	const int leaves = app->certainty != INTENT_STATED || strcmp(cluster, app->cluster) != 0;
-	const struct lease_request req = { .app = app->name,
-		.cluster = cluster,
-		.node = p->intent.node,
-		.version = leaves ? "" : seen->release,
-		.healthy =
-		    app->certainty == INTENT_STATED ? setlive_is_healthy(app, seen) : seen->all_up,
-		.canary = app->canary,
-		.force = settings_flag(p->settings, "continue-on-failure") };
+	const struct lease_request req = setlive_lease_request(p, app, seen);
 	enum lease_verdict verdict;
 	AUTO_FREE char *why = NULL;
 
 	if (lease_take(p->store, &req, &verdict, &why, e) < 0)
 		return -1;
 	if (verdict == LEASE_GRANTED) {
-		log_note("%s: has the lease of cluster %s", app->name, cluster);
+		log_note("%s: has the lease of cluster %s", app->name, req.cluster);
 		return 0;
 	}
 	(void)err_set(e, ERR_BUSY, "%s: %s", verdict == LEASE_HALTED ? "halted" : "waiting",
@@ -434,7 +426,7 @@ carry_out(struct pass *p, const struct app_plan *ap, const struct step *step, st
 	case LIVE_PREFLIGHT:
 		return preflight(p, app, seen, e);
 	case LIVE_LEASE:
-		return take_lease(p, app, seen, step->subject, e);
+		return take_lease(p, app, seen, e);
 	case LIVE_DRAIN:
 		return drain(p, app, seen, e);
 	case LIVE_STOP:

@@ -9,16 +9,11 @@ struct registration
 setlive_registration(const struct pass *p, const struct intent_app *app,
     const struct seen_live *seen, int failed)
 {
-	int port = 0;
-
-	for (size_t i = 0; port == 0 && i < app->nports; i++)
-		if (app->ports[i].proto == INTENT_TCP)
-			port = app->ports[i].first;
 	return (struct registration){ .app = app->name,
 		.cluster = app->cluster,
 		.version = seen->release,
 		.node = p->intent.node,
-		.port = port,
+		.port = intent_tcp_port(app),
 		.failed = failed,
 		.check = &seen->check };
 }
@@ -41,8 +36,12 @@ take_entry(struct pass *p, const struct intent_app *app, struct seen_live *seen)
 		seen->entry_fault = xstrdup(known->why);
 		return;
 	}
-	free(seen->cluster);
-	seen->cluster = xstrdup(known->cluster);
+	/* One whose tag was taken away is counted nowhere, until it is registered again. */
+	if (known->cluster[0] != '\0') {
+		free(seen->cluster);
+		seen->cluster = xstrdup(known->cluster);
+	}
+	seen->clustered = seen->cluster != NULL;
 	seen->registered = 1;
 	seen->maintenance = known->maintenance && known->maintained_by_pp;
 	seen->fed = known->fed;
@@ -93,32 +92,43 @@ observe_marks(struct pass *p, struct err *e)
 	return 0;
 }
 
-/* Only who runs and has to go down asks whether it may. */
-static int
-observe_lease(struct pass *p, const struct intent_app *app, struct seen_live *seen, struct err *e)
+struct lease_request
+setlive_lease_request(const struct pass *p, const struct intent_app *app,
+    const struct seen_live *seen)
 {
-	const int gone = app->certainty == INTENT_GONE;
-	const struct lease_request req = { .app = app->name,
+	const int stated = app->certainty == INTENT_STATED;
+	const int leaves = !stated || strcmp(seen->cluster, app->cluster) != 0;
+
+	return (struct lease_request){ .app = app->name,
 		.cluster = seen->cluster,
 		.node = p->intent.node,
-		.version = gone ? "" : seen->release,
-		.healthy = gone ? seen->all_up : setlive_is_healthy(app, seen),
+		.version = leaves ? "" : seen->release,
+		.healthy = stated ? setlive_is_healthy(app, seen) : seen->all_up,
 		.canary = app->canary,
 		.force = settings_flag(p->settings, "continue-on-failure") };
+}
+
+/* Only who runs and has to go down asks whether it may. What cannot be told is that app's trouble alone. */
+static void
+observe_lease(struct pass *p, const struct intent_app *app, struct seen_live *seen)
+{
+	struct lease_request req;
 	struct lease_view view = { 0 };
-	int r;
+	struct err why = ERR_INIT;
 
 	if (!seen->clustered || seen->fault != NULL || !seen->any_up || seen->entry_fault != NULL)
-		return 0;
-	if (gone ? !seen->registered :
-		   (app->certainty != INTENT_STATED || seen->version == NULL || !seen->prepared ||
-		       setlive_why_restart(app, seen) == NULL))
-		return 0;
-	r = lease_look(p->store, app->name, seen->cluster, &view, e);
-	if (r == 0)
+		return;
+	if (app->certainty == INTENT_GONE ?
+		!seen->registered :
+		(app->certainty != INTENT_STATED || seen->version == NULL || !seen->prepared ||
+		    setlive_why_restart(app, seen) == NULL))
+		return;
+	req = setlive_lease_request(p, app, seen);
+	if (lease_look(p->store, app->name, seen->cluster, &view, &why) < 0)
+		seen->fault = xstrdup(why.msg);
+	else
 		seen->lease = lease_judge(&view, &req, &seen->lease_why);
 	lease_view_release(&view);
-	return r;
 }
 
 int
@@ -136,7 +146,6 @@ setlive_observe_cluster(struct pass *p, struct err *e)
 	if (observe_marks(p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < p->intent.napps; i++)
-		if (observe_lease(p, &p->intent.apps[i], &p->seen[i].live, e) < 0)
-			return -1;
+		observe_lease(p, &p->intent.apps[i], &p->seen[i].live);
 	return 0;
 }

@@ -244,7 +244,9 @@ plan_unhealthy(const struct intent_app *app, const struct seen_live *seen, struc
 	if (seen->clustered && seen->entry_fault == NULL && !seen->said_failed)
 		plan_step(plan, LIVE_FAILED, NULL, why, "tell cluster %s that %s fails here",
 		    app->cluster, seen->version);
-	plan_say(plan, PLAN_FAILED, "%s is live and not healthy: %s", seen->version, text);
+	plan_say(plan, PLAN_FAILED,
+	    "%s is live and not healthy: %s; pp status %s tells where its log is", seen->version,
+	    text, app->name);
 }
 
 static void

@@ -160,6 +160,9 @@ struct intent_app *intent_find(const struct intent_node *intent, const char *nam
 /** The active version; NULL if there is none. Borrowed. */
 const struct intent_version *intent_active(const struct intent_app *app);
 
+/** The first port that speaks TCP; 0: there is none. */
+uint16_t intent_tcp_port(const struct intent_app *app);
+
 /** Free what it holds. */
 void intent_release(struct intent_node *intent);
 

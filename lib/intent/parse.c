@@ -266,3 +266,12 @@ intent_active(const struct intent_app *app)
 			return &app->versions[i];
 	return NULL;
 }
+
+uint16_t
+intent_tcp_port(const struct intent_app *app)
+{
+	for (size_t i = 0; i < app->nports; i++)
+		if (app->ports[i].proto == INTENT_TCP)
+			return app->ports[i].first;
+	return 0;
+}

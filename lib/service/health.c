@@ -65,16 +65,6 @@ first_words(const struct buf *from, char *words, size_t room)
 
 /* --- how */
 
-/* The first port that speaks TCP; 0: there is none. */
-static uint16_t
-first_tcp_port(const struct intent_app *app)
-{
-	for (size_t i = 0; i < app->nports; i++)
-		if (app->ports[i].proto == INTENT_TCP)
-			return app->ports[i].first;
-	return 0;
-}
-
 static void
 copy_strv(const struct strv *from, struct strv *to)
 {
@@ -107,8 +97,8 @@ choose_default(const struct intent_app *app, const struct user *user, int has_ch
 
 	if (has_check)
 		choose_exec(app, user, env, &bin_check, check);
-	else if (first_tcp_port(app) != 0)
-		*check = (struct health_check){ .kind = HEALTH_TCP, .port = first_tcp_port(app) };
+	else if (intent_tcp_port(app) != 0)
+		*check = (struct health_check){ .kind = HEALTH_TCP, .port = intent_tcp_port(app) };
 }
 
 void
@@ -134,7 +124,7 @@ health_choose(const struct intent_app *app, const struct user *user, int has_che
 		break;
 	}
 	if (stated->kind == INTENT_CHECK_HTTP || stated->kind == INTENT_CHECK_TCP)
-		check->port = stated->port ? stated->port : first_tcp_port(app);
+		check->port = stated->port ? stated->port : intent_tcp_port(app);
 	check->interval_ms = stated->interval_ms ? stated->interval_ms : INTENT_CHECK_INTERVAL_MS;
 	check->timeout_ms = stated->timeout_ms ? stated->timeout_ms : INTENT_CHECK_TIMEOUT_MS;
 }

@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/fs/path.h"
+#include "lib/service/registry_doc.h"
 
 /* An entry of the answer. Borrowed. */
 struct entry {
@@ -19,19 +20,6 @@ text_of(const json_t *object, const char *name)
 	const char *text = json_string_value(json_object_get(object, name));
 
 	return text == NULL ? "" : text;
-}
-
-static int
-has_tag(const json_t *service, const char *tag)
-{
-	const json_t *tags = json_object_get(service, "Tags"), *one;
-	size_t i;
-
-	json_array_foreach(tags, i, one) {
-		if (json_is_string(one) && strcmp(json_string_value(one), tag) == 0)
-			return 1;
-	}
-	return 0;
 }
 
 static int
@@ -174,7 +162,8 @@ lease_catalog_take(const char *answer, size_t n, const char *app, const char *cl
 			    "what the catalogue says of the service %s has an instance without "
 			    "Service or Checks; nothing is believed",
 			    app);
-		if (strcmp(text_of(service, "Service"), app) == 0 && has_tag(service, cluster))
+		if (strcmp(text_of(service, "Service"), app) == 0 &&
+		    registry_doc_has_tag(service, cluster))
 			read_entry(one, &entries[used++]);
 	}
 	add_instances(view, entries, used);

@@ -175,8 +175,8 @@ text_of(const json_t *doc, const char *name)
 	return xstrdup(text != NULL ? text : "");
 }
 
-static int
-has_tag(const json_t *service, const char *tag)
+int
+registry_doc_has_tag(const json_t *service, const char *tag)
 {
 	const json_t *tags = json_object_get(service, "Tags"), *one;
 	size_t i;
@@ -226,7 +226,7 @@ take_service(const char *id, const json_t *service, const char *node, struct reg
 	k->node = text_of(meta, "pp-node");
 	k->cluster = text_of(meta, "pp-cluster");
 	/* Without its tag nobody counts it. */
-	if (!has_tag(service, k->cluster))
+	if (!registry_doc_has_tag(service, k->cluster))
 		k->cluster[0] = '\0';
 	/* What another version of pp wrote is written again. */
 	k->check = known ? text_of(meta, "pp-check") : xstrdup("");

@@ -8,6 +8,8 @@
 #ifndef PP_REGISTRY_DOC_H
 #define PP_REGISTRY_DOC_H
 
+#include <jansson.h>
+
 #include "lib/service/registry.h"
 
 #define REGISTRY_DOC_REASON "pp: a new version is being made live"
@@ -50,5 +52,8 @@ int registry_doc_take_checks(const struct buf *answer, struct registry *r, struc
 /** The names of the checks in such an answer that pp made for the app. */
 int registry_doc_own_checks(const struct buf *answer, const char *app, struct strv *ids,
     struct err *e);
+
+/** Has a service, as Consul describes one, this tag, to the letter? */
+int registry_doc_has_tag(const json_t *service, const char *tag);
 
 #endif

@@ -434,3 +434,25 @@ all_well() {
 	runs def456
 	all_well
 }
+
+@test "a lock document that nobody can read, and a tag that was taken away: the trouble of that app, and mended" {
+	with_old
+	repo_add web v1
+	pp intent set web/demo versions=v1:active basedir="$BATS_TEST_TMPDIR/web" settle=0 >/dev/null
+	pp intent assign web/demo "$PP_NODE" >/dev/null
+	pp converge preparer --repo="$REPO_URL" 2>/dev/null
+	consul_put locks/slug/demo '["who"]'
+	change versions.def456=active
+	run -1 --separate-stderr setlive
+	says "FATAL slug: locks/slug/demo"
+	untouched
+	[ "$(readlink "$BATS_TEST_TMPDIR/web/current")" = installs/web_v1 ]
+
+	consul_put locks/slug/demo '{}'
+	service slug | jq '{Name: .Service, ID, Port, Meta, Tags: []}' >"$BATS_TEST_TMPDIR/untagged"
+	consul_api PUT /v1/agent/service/register --data-binary "@$BATS_TEST_TMPDIR/untagged"
+	run -0 --separate-stderr setlive
+	runs def456
+	[ "$(service slug | jq -c .Tags)" = '["demo"]' ]
+	[ "$(marks)" = "" ]
+}
