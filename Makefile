@@ -97,15 +97,16 @@ $(BUILD)/base.a: $(BASE_OBJ)
 	$(AR) rcs $@ $^
 
 UNIT_LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/%.o,$(PP_OBJ)) \
-	$(call objects,lib/artifact/unpack_list.c lib/artifact/unpack_name.c)
+	$(call objects,lib/artifact/unpack_list.c lib/artifact/unpack_name.c lib/artifact/unpack_tag.c)
+UNIT_LIBS := $(PP_LIBS) -lcrypto
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIB_OBJ)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(PP_LIBS)
+	$(LINK) -o $@ $^ $(UNIT_LIBS)
 
 # What tests of bats call functions of lib/ by.
 $(BUILD)/drivers/%: $(BUILD)/obj/tests/drivers/%.o $(UNIT_LIB_OBJ)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(PP_LIBS)
+	$(LINK) -o $@ $^ $(UNIT_LIBS)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -21,6 +21,7 @@
 
 #include "lib/artifact/unpack.h"
 #include "lib/artifact/unpack_check.h"
+#include "lib/artifact/unpack_lease.h"
 #include "lib/artifact/unpack_minisign.h"
 #include "lib/artifact/unpack_share.h"
 #include "lib/base/log.h"
@@ -281,10 +282,12 @@ unpack(struct command *c, int root, struct err *e)
 
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
+	/* While this is still somebody who may. */
+	c->o.leased = unpack_lease_take(STDIN_FILENO);
 	if (load_signature(c, e) < 0 || give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
 		return -1;
-	if (c->list >= 0)
-		c->o.list = unpack_list_new(c->list);
+	if (c->list >= 0 && (c->o.list = unpack_list_new(c->list, e)) == NULL)
+		return -1;
 	r = unpack_run(STDIN_FILENO, root, &c->o, e);
 	unpack_list_free(c->o.list);
 	return r;

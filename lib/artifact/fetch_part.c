@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -245,14 +246,19 @@ fetch_part_write(struct fetch_part *p, const char *data, size_t n, struct err *e
 int
 fetch_part_take(struct fetch_part *p, struct err *e)
 {
-	int fd = mem_take_fd(&p->fd);
+	AUTO_CLOSE int written = mem_take_fd(&p->fd);
+	char path[sizeof "/proc/self/fd/" + 3 * sizeof written];
+	int fd;
 
 	fetch_part_drop(p);
-	if (lseek(fd, 0, SEEK_SET) == 0)
+	/* Open for reading only, so that nobody can write to it any more; its names are gone. */
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", written);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
 		return fd;
-	err_sys(e, "rewind %s", p->name);
-	(void)close(fd);
-	return -1;
+	if (lseek(written, 0, SEEK_SET) == 0)
+		return mem_take_fd(&written);
+	return err_sys(e, "rewind %s", p->name);
 }
 
 void

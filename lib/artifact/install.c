@@ -464,7 +464,7 @@ install_unpack(const struct install *in, struct install_stage *stage,
 	/* A run that was killed may have left one; the claim makes it ours. */
 	if (unlinkat(in->dir, tmp, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "remove %s/%s", in->path, tmp);
-	list = openat(in->dir, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	list = openat(in->dir, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (list < 0)
 		return err_sys(e, "create %s/%s", in->path, tmp);
 	log_change("Extracting %s to %s/%s", source->where, in->path, stage->name);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -24,8 +23,7 @@ struct check {
 	struct unpack_tree tree, targets;
 	struct unpack_list_reader *list;
 	struct unpack_set *names;
-	EVP_MD *sha256;
-	EVP_MD_CTX *ctx;
+	struct unpack_tag *tag;
 	char *block;
 	uint64_t faults;
 	int root_listed;
@@ -38,8 +36,7 @@ release(struct check *c)
 	unpack_tree_release(&c->targets);
 	unpack_list_close(c->list);
 	unpack_set_free(c->names);
-	EVP_MD_CTX_free(c->ctx);
-	EVP_MD_free(c->sha256);
+	unpack_tag_free(c->tag);
 	free(c->block);
 }
 
@@ -160,16 +157,17 @@ check_mode(struct check *c, const struct unpack_list_entry *entry, const struct 
 	return 0;
 }
 
-/* Hash `fd` to its end. Returns: 1; 0 if reading failed, with errno set; -1 with *e. */
+/* Read all of the file for its tag. Returns: 1; 0 if reading failed, with errno set; -1 with *e. */
 static int
-hash(struct check *c, int fd, uint64_t size, unsigned char *digest, struct err *e)
+tag_of(struct check *c, int fd, const struct unpack_list_entry *entry, unsigned char *tag,
+    struct err *e)
 {
 	uint64_t done = 0;
-	int ok = EVP_DigestInit_ex(c->ctx, c->sha256, NULL);
 
-	if (size > BLOCK_BYTES)
+	unpack_tag_again(c->tag, entry->tag);
+	if (entry->size > BLOCK_BYTES)
 		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	while (ok && done < size) {
+	while (done < entry->size) {
 		const ssize_t n = read(fd, c->block, BLOCK_BYTES);
 
 		if (n < 0 && errno == EINTR)
@@ -178,19 +176,17 @@ hash(struct check *c, int fd, uint64_t size, unsigned char *digest, struct err *
 			return 0;
 		if (n == 0)
 			break;
-		ok = EVP_DigestUpdate(c->ctx, c->block, (size_t)n);
+		unpack_tag_add(c->tag, c->block, (size_t)n);
 		done += (uint64_t)n;
 	}
-	if (!ok || !EVP_DigestFinal_ex(c->ctx, digest, NULL))
-		return err_set(e, ERR_FAIL, "sha256: libcrypto fails");
-	return 1;
+	return unpack_tag_end(c->tag, tag, e) < 0 ? -1 : 1;
 }
 
 static int
 check_content(struct check *c, const struct unpack_list_entry *entry, const struct stat *st,
     struct err *e)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE] = { 0 };
+	unsigned char tag[UNPACK_TAG_BYTES];
 	const char *name;
 	const int dir = unpack_tree_parent(&c->tree, entry->path, &name);
 	struct stat opened;
@@ -207,11 +203,11 @@ check_content(struct check *c, const struct unpack_list_entry *entry, const stru
 		fault(c, entry->path, "is being changed");
 		return 0;
 	}
-	r = hash(c, fd, entry->size, digest, e);
+	r = tag_of(c, fd, entry, tag, e);
 	if (r <= 0)
 		return r < 0 ? -1 : failed(c, "read", entry->path, e);
-	if (memcmp(digest, entry->sha256, sizeof entry->sha256) != 0)
-		fault(c, entry->path, "sha256 differs");
+	if (memcmp(tag, entry->tag, sizeof tag) != 0)
+		fault(c, entry->path, "content differs");
 	return 0;
 }
 
@@ -393,12 +389,11 @@ unpack_check(int root, int list, const struct unpack_check *o, struct err *e)
 	unpack_tree_init(&c.targets, root);
 	c.names = unpack_set_new();
 	c.block = xcalloc(1, BLOCK_BYTES);
-	c.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	c.ctx = EVP_MD_CTX_new();
-	if (c.sha256 == NULL || c.ctx == NULL)
-		return err_set(e, ERR_FAIL, "sha256: libcrypto fails");
 	c.list = unpack_list_open(list, e);
-	if (c.list == NULL || read_names(&c, e) < 0 || check_entries(&c, e) < 0)
+	if (c.list == NULL || read_names(&c, e) < 0)
+		return -1;
+	c.tag = unpack_tag_new(unpack_list_key(c.list), e);
+	if (c.tag == NULL || check_entries(&c, e) < 0)
 		return -1;
 	return tell(&c, e);
 }

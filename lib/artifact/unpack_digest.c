@@ -40,19 +40,6 @@ unpack_digest_add(struct unpack_digest *d, const void *data, size_t n)
 	d->ok = d->ok && EVP_DigestUpdate(d->ctx, data, n);
 }
 
-void
-unpack_digest_add_zeros(struct unpack_digest *d, size_t n)
-{
-	static const char zeros[1 << 14];
-
-	while (n > 0) {
-		size_t piece = n < sizeof zeros ? n : sizeof zeros;
-
-		unpack_digest_add(d, zeros, piece);
-		n -= piece;
-	}
-}
-
 int
 unpack_digest_end(struct unpack_digest *d, unsigned char sum[UNPACK_DIGEST_BYTES], struct err *e)
 {

@@ -19,9 +19,6 @@ struct unpack_digest *unpack_digest_new(struct err *e);
 /** Add n bytes. A failure is kept, and told by unpack_digest_end(). */
 void unpack_digest_add(struct unpack_digest *d, const void *data, size_t n);
 
-/** Add n zeros. */
-void unpack_digest_add_zeros(struct unpack_digest *d, size_t n);
-
 /** The digest of all that was added, to `sum`; the next byte begins a new one. Returns: 0, or -1. */
 int unpack_digest_end(struct unpack_digest *d, unsigned char sum[UNPACK_DIGEST_BYTES],
     struct err *e);

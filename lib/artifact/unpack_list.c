@@ -1,5 +1,6 @@
 #include "lib/artifact/unpack_list.h"
 
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include "lib/artifact/unpack_write.h"
 #include "lib/base/mem.h"
 
-#define HEADER "pp-list 1"
+#define HEADER "pp-list 2 " /* and the key, in hex */
 #define FIELDS 5
 #define BUFFER_BYTES (64 * 1024)
 
@@ -24,6 +25,7 @@
 
 struct unpack_list {
 	int fd;
+	struct unpack_tag *tag;
 	uint64_t entries;
 	size_t n;
 	char buffer[BUFFER_BYTES];
@@ -33,6 +35,7 @@ struct unpack_list_reader {
 	int fd;
 	off_t offset; /* of what comes after the buffer */
 	uint64_t line;
+	unsigned char key[UNPACK_TAG_KEY_BYTES];
 	size_t at, n;
 	char buffer[BUFFER_BYTES];
 };
@@ -124,18 +127,36 @@ end_line(struct unpack_list *l, const char *path)
 }
 
 struct unpack_list *
-unpack_list_new(int fd)
+unpack_list_new(int fd, struct err *e)
 {
 	struct unpack_list *l = xcalloc(1, sizeof *l);
+	unsigned char key[UNPACK_TAG_KEY_BYTES];
 
 	l->fd = fd;
-	put(l, HEADER "\n", sizeof HEADER);
+	/* So few bytes come at once, or not at all. */
+	if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+		(void)err_sys(e, "getrandom");
+	else
+		l->tag = unpack_tag_new(key, e);
+	if (l->tag == NULL) {
+		unpack_list_free(l);
+		return NULL;
+	}
+	put(l, HEADER, sizeof HEADER - 1);
+	put_hex(l, key, sizeof key);
+	put(l, "\n", 1);
 	return l;
+}
+
+struct unpack_tag *
+unpack_list_tag(struct unpack_list *l)
+{
+	return l->tag;
 }
 
 int
 unpack_list_file(struct unpack_list *l, const char *path, mode_t mode, uint64_t size,
-    const unsigned char sha256[UNPACK_LIST_SHA256], struct err *e)
+    const unsigned char tag[UNPACK_TAG_BYTES], struct err *e)
 {
 	if (start_line(l, 'f', path, "", e) < 0)
 		return -1;
@@ -143,7 +164,7 @@ unpack_list_file(struct unpack_list *l, const char *path, mode_t mode, uint64_t 
 	put(l, "\t", 1);
 	put_number(l, size);
 	put(l, "\t", 1);
-	put_hex(l, sha256, UNPACK_LIST_SHA256);
+	put_hex(l, tag, UNPACK_TAG_BYTES);
 	end_line(l, path);
 	return 0;
 }
@@ -196,6 +217,9 @@ unpack_list_finish(struct unpack_list *l, struct err *e)
 void
 unpack_list_free(struct unpack_list *l)
 {
+	if (l == NULL)
+		return;
+	unpack_tag_free(l->tag);
 	free(l);
 }
 
@@ -218,6 +242,12 @@ unpack_list_open(int fd, struct err *e)
 	r = xcalloc(1, sizeof *r);
 	r->fd = fd;
 	return r;
+}
+
+const unsigned char *
+unpack_list_key(const struct unpack_list_reader *r)
+{
+	return r->key;
 }
 
 void
@@ -304,20 +334,21 @@ parse_mode(const char *text, mode_t *mode)
 	return (*mode & ~(mode_t)UNPACK_WRITE_MODES) == 0 ? 0 : -1;
 }
 
+/* As put_hex() writes n bytes. */
 static int
-parse_sha256(const char *text, unsigned char sha256[UNPACK_LIST_SHA256])
+parse_hex(const char *text, unsigned char *bytes, size_t n)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	if (strlen(text) != 2 * (size_t)UNPACK_LIST_SHA256)
+	if (strlen(text) != 2 * n)
 		return -1;
-	for (size_t i = 0; i < UNPACK_LIST_SHA256; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const char *high = strchr(digits, text[2 * i]);
 		const char *low = strchr(digits, text[2 * i + 1]);
 
 		if (high == NULL || low == NULL)
 			return -1;
-		sha256[i] = (unsigned char)((high - digits) << 4 | (low - digits));
+		bytes[i] = (unsigned char)((high - digits) << 4 | (low - digits));
 	}
 	return 0;
 }
@@ -362,8 +393,8 @@ parse_entry(const struct unpack_list_reader *r, char *const field[FIELDS],
 		entry->kind = UNPACK_LIST_FILE;
 		if (parse_mode(field[1], &entry->mode) < 0 ||
 		    parse_number(field[2], &entry->size) < 0 ||
-		    parse_sha256(field[3], entry->sha256) < 0)
-			return bad(r, e, "has no mode, size and sha256 of a file");
+		    parse_hex(field[3], entry->tag, sizeof entry->tag) < 0)
+			return bad(r, e, "has no mode, size and tag of a file");
 		return check_path(r, entry->path, e);
 	case 'd':
 		entry->kind = UNPACK_LIST_DIR;
@@ -410,9 +441,10 @@ check_header(struct unpack_list_reader *r, struct err *e)
 
 	if (next_line(r, &line, &length, e) < 0)
 		return -1;
-	if (strcmp(line, HEADER) != 0)
+	if (strncmp(line, HEADER, sizeof HEADER - 1) != 0 ||
+	    parse_hex(line + sizeof HEADER - 1, r->key, sizeof r->key) < 0)
 		return err_set(e, ERR_DATA,
-		    "not the list of an install: it does not begin with \"%s\"", HEADER);
+		    "not the list of an install: it does not begin with \"" HEADER "KEY\"");
 	return 0;
 }
 

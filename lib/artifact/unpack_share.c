@@ -22,7 +22,7 @@
 #define LINK_MIN_BYTES 1
 
 #define BLOCK_BYTES ((size_t)256 << 10)
-#define KEY_ROOM (UNPACK_PATH_ROOM + UNPACK_LIST_SHA256 + sizeof(uint64_t))
+#define KEY_ROOM (UNPACK_PATH_ROOM + sizeof(uint64_t))
 #define TEMPORARY ".pp-share.tmp"
 
 /* What became of one file; after IMPOSSIBLE no other one needs to be tried in that way. */
@@ -82,14 +82,13 @@ failed(struct err *e, const char *doing, const char *path)
 
 /* --- the lists */
 
-/* Two files with the same key need not be looked at to know that they should be the same. */
+/* Two files with the same key may be the same; the tags of two lists tell nothing about each other. */
 static size_t
 key_of(char *key, const struct unpack_list_entry *entry)
 {
 	const size_t n = strlen(entry->path);
 	char *at = key;
 
-	at = mempcpy(at, entry->sha256, sizeof entry->sha256);
 	at = mempcpy(at, &entry->size, sizeof entry->size);
 	at = mempcpy(at, entry->path, n);
 	return (size_t)(at - key);

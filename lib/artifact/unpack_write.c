@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/artifact/unpack_digest.h"
+#include "lib/artifact/unpack_flush.h"
 #include "lib/artifact/unpack_name.h"
 #include "lib/base/mem.h"
 
@@ -20,14 +20,15 @@
 struct unpack_writer {
 	struct unpack_place place;
 	struct unpack_trail *trail;
+	struct unpack_flush *flush;
 
 	int file; /* being written, or -1 */
 	char file_path[UNPACK_PATH_ROOM];
 	struct unpack_meta file_meta;
-	uint64_t file_end;            /* up to where it was written */
-	uint64_t sent;                /* up to where the disk was told to begin */
-	uint64_t solid, reserved;     /* its size, if it has no holes; up to where it has blocks */
-	struct unpack_digest *digest; /* of what was; NULL without a list */
+	uint64_t file_end;        /* up to where it was written */
+	uint64_t sent;            /* up to where the disk was told to begin */
+	uint64_t solid, reserved; /* its size, if it has no holes; up to where it has blocks */
+	struct unpack_tag *tag;   /* of it; NULL without a list */
 };
 
 static int
@@ -74,10 +75,8 @@ unpack_write_new(int root, const struct unpack_limits *limits, struct unpack_usa
 	w->file = -1;
 	w->place = (struct unpack_place){ root, bends_modes(root), limits, usage, list };
 	w->trail = unpack_trail_new(&w->place);
-	if (list != NULL && (w->digest = unpack_digest_new(e)) == NULL) {
-		unpack_write_free(w);
-		return NULL;
-	}
+	w->flush = unpack_flush_new(root);
+	w->tag = list != NULL ? unpack_list_tag(list) : NULL;
 	return w;
 }
 
@@ -184,6 +183,8 @@ unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack
 	memcpy(w->file_path, path, strlen(path) + 1);
 	w->file_end = w->sent = w->reserved = 0;
 	w->solid = solid;
+	if (w->tag != NULL)
+		unpack_tag_begin(w->tag);
 	return 0;
 }
 
@@ -232,9 +233,9 @@ unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t 
 		return err_set(e, ERR_DATA, "has parts that overlap");
 	if (reserve(w, offset + n, e) < 0)
 		return -1;
-	if (w->digest != NULL) {
-		unpack_digest_add_zeros(w->digest, offset - w->file_end);
-		unpack_digest_add(w->digest, data, n);
+	if (w->tag != NULL) {
+		unpack_tag_add_zeros(w->tag, offset - w->file_end);
+		unpack_tag_add(w->tag, data, n);
 	}
 	while (n > 0) {
 		ssize_t done = pwrite(w->file, at, n, (off_t)offset);
@@ -255,12 +256,12 @@ unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t 
 static int
 list_file(struct unpack_writer *w, uint64_t size, struct err *e)
 {
-	unsigned char sum[UNPACK_DIGEST_BYTES];
+	unsigned char tag[UNPACK_TAG_BYTES];
 
-	unpack_digest_add_zeros(w->digest, size - w->file_end);
-	if (unpack_digest_end(w->digest, sum, e) < 0)
+	unpack_tag_add_zeros(w->tag, size - w->file_end);
+	if (unpack_tag_end(w->tag, tag, e) < 0)
 		return -1;
-	return unpack_list_file(w->place.list, w->file_path, w->file_meta.mode, size, sum, e);
+	return unpack_list_file(w->place.list, w->file_path, w->file_meta.mode, size, tag, e);
 }
 
 int
@@ -278,7 +279,8 @@ unpack_write_close(struct unpack_writer *w, uint64_t size, struct err *e)
 	w->file = -1;
 	if (close(fd) < 0)
 		return unpack_trail_failed(e, "write", w->file_path);
-	return w->digest != NULL ? list_file(w, size, e) : 0;
+	unpack_flush_add(w->flush, w->file_end - w->sent);
+	return w->tag != NULL ? list_file(w, size, e) : 0;
 }
 
 int
@@ -296,7 +298,7 @@ unpack_write_free(struct unpack_writer *w)
 		return;
 	if (w->file >= 0)
 		(void)close(w->file);
-	unpack_digest_free(w->digest);
 	unpack_trail_free(w->trail);
+	unpack_flush_free(w->flush);
 	free(w);
 }

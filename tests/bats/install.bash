@@ -1,14 +1,29 @@
 # shellcheck shell=bash
 # Installs and their lists, for tests of pp-unpack's --check and --share, after helper and node.
 
+# The key of the lists made here; pp-unpack takes another one each time.
+export LIST_KEY=000102030405060708090a0b0c0d0e0f
+
+# tag_of FILE NONCE [KEY]: the tag of a file in a list, as openssl makes it. NONCE has 16 hex digits.
+tag_of() {
+	printf %s "$2"
+	openssl mac -cipher AES-128-GCM -macopt "hexkey:${3-$LIST_KEY}" -macopt "hexiv:00000000$2" -in "$1" GMAC |
+		tr A-F a-f
+}
+
 # list_of DIR: print the list that pp-unpack writes of an install like DIR. Names without blanks.
 list_of() {
 	(
 		cd "$1" || exit 1
-		find . -type f -exec sha256sum {} + | sed 's|^\([0-9a-f]*\)  \./|s \1 |'
+		find . -type f -printf '%P\n' | sort | {
+			n=0
+			while read -r name; do
+				printf 's %s %s\n' "$(tag_of "$name" "$(printf %016x $((++n)))")" "$name"
+			done
+		}
 		find . -printf '%y %04m %s %i %P %l\n' | sort -k 5
-	) | awk '
-		BEGIN { OFS = "\t"; print "pp-list 1" }
+	) | awk -v key="$LIST_KEY" '
+		BEGIN { OFS = "\t"; print "pp-list 2 " key }
 		$1 == "s" { sum[$3] = $2; next }
 		{ n++ }
 		$1 == "d" { print "d", $2, "-", "-", $5 == "" ? "." : $5 }

@@ -12,7 +12,7 @@ with_bad() {
 	repo_add slug def456 fail
 	repo_add slug ghi789
 	with_old def456 ghi789
-	change on_failure=revert start_timeout=1 versions.def456=active
+	change on_failure=revert start_timeout=1 settle=1 versions.def456=active
 	pp intent unset slug check ports >/dev/null
 }
 
@@ -82,7 +82,7 @@ with_bad() {
 
 @test "revert: with nothing to go back to it stays, failed" {
 	repo_add slug abc123 fail
-	intend abc123:active on_failure=revert start_timeout=1
+	intend abc123:active on_failure=revert start_timeout=1 settle=1
 	pp intent unset slug check ports >/dev/null
 	runit_start
 	for again in 1 2; do
@@ -105,7 +105,7 @@ with_bad() {
 @test "revert: what is gone back to fails, too: it stays there, failed, and nothing goes round" {
 	repo_add slug abc123 none bin/launch="$(hook 'export ARTIFACT_VERSION=abc123' "[ ! -e $SEEN/broken ] || exit 1" 'exec sleep 1000006')"
 	repo_add slug def456 fail
-	intend abc123:active,def456:prep on_failure=revert start_timeout=1
+	intend abc123:active,def456:prep on_failure=revert start_timeout=1 settle=1
 	pp intent unset slug check ports >/dev/null
 	runit_start
 	setlive 2>/dev/null

@@ -259,7 +259,7 @@ all_well() {
 	repo_add slug def456 fail
 	other web2 x passing
 	with_old
-	change versions.def456=active start_timeout=1
+	change versions.def456=active start_timeout=1 settle=1
 	pp intent unset slug check ports >/dev/null
 	run -1 --separate-stderr setlive
 	says "def456 is not healthy"

@@ -159,7 +159,7 @@ is_linked() {
 @test "the order of the lists does not matter, and once is enough" {
 	on_fs btrfs '
 		two_installs
-		{ echo "pp-list 1"; sed "1d;\$d" old.list | sort -r; tail -n 1 old.list; } >old.list.new
+		{ head -n 1 old.list; sed "1d;\$d" old.list | sort -r; tail -n 1 old.list; } >old.list.new
 		mv old.list.new old.list
 		shares "2 files, 1005000 bytes"
 		shares "2 files, 1005000 bytes"'

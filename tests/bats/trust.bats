@@ -296,7 +296,10 @@ meanwhile() {
 	[ "$code" -eq 65 ]
 	[ "$said" = "the artifact changed while its signature was verified" ]
 	[ -z "$(ls -A "$STAGE")" ]
+	# Open for writing, so that it is not kept from being written to.
+	exec 8>>"$ARTIFACT"
 	meanwhile truncate -s 0 "$ARTIFACT"
+	exec 8>&-
 	[ "$code" -eq 65 ]
 	[ "$said" = "the artifact was cut short, or cannot be read, while its signature was verified" ]
 	[ -z "$(ls -A "$STAGE")" ]

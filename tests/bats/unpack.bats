@@ -2,6 +2,7 @@
 # pp-unpack: what it keeps, and what it refuses. Hostile archives are made by tests/hostile/tar.pl.
 bats_require_minimum_version 1.5.0
 load helper
+load install
 
 setup() {
 	: "${PP_UNPACK:=${PP_BUILD:-build}/pp-unpack}"
@@ -1367,11 +1368,12 @@ same_tree() {
 	make_tar + name=d type=5 mode=0555 + name=d/f data=one mode=0755 + name=d/l type=2 link=f \
 		+ name=h type=1 link=d/f + name=x/empty mode=0600 + name=./ type=5 mode=0700
 	unpack --list=3 3>"$BATS_TEST_TMPDIR/list"
+	[[ $(head -n 1 "$BATS_TEST_TMPDIR/list") =~ ^pp-list\ 2\ ([0-9a-f]{32})$ ]]
+	key=${BASH_REMATCH[1]}
 	printf '%s\n' $'d\t0555\t-\t-\td' $'d\t0755\t-\t-\t.' $'d\t0755\t-\t-\tx' \
-		$'f\t0600\t0\t'"$(sha256sum </dev/null | cut -c1-64)"$'\tx/empty' \
-		$'f\t0755\t3\t'"$(printf one | sha256sum | cut -c1-64)"$'\td/f' \
+		$'f\t0600\t0\t'"$(tag_of "$STAGE/x/empty" 0000000000000002 "$key")"$'\tx/empty' \
+		$'f\t0755\t3\t'"$(tag_of "$STAGE/d/f" 0000000000000001 "$key")"$'\td/f' \
 		$'h\t-\t-\td/f\th' $'l\t-\t-\tf\td/l' >"$BATS_TEST_TMPDIR/wanted"
-	[ "$(head -n 1 "$BATS_TEST_TMPDIR/list")" = "pp-list 1" ]
 	[ "$(tail -n 1 "$BATS_TEST_TMPDIR/list")" = "end 7" ]
 	diff <(sed '1d;$d' "$BATS_TEST_TMPDIR/list" | LC_ALL=C sort) "$BATS_TEST_TMPDIR/wanted"
 }
@@ -1391,7 +1393,8 @@ same_tree() {
 	echo middle | dd of="$TREE/sparse" bs=1 seek=1234567 conv=notrunc status=none
 	tar -C "$TREE" -S -cf "$TAR" sparse
 	unpack --list=3 3>"$BATS_TEST_TMPDIR/list"
-	grep -q "^f.*	3145728	$(sha256sum <"$TREE/sparse" | cut -c1-64)	sparse$" "$BATS_TEST_TMPDIR/list"
+	key=$(sed -n '1s/.* //p' "$BATS_TEST_TMPDIR/list")
+	grep -q "^f.*	3145728	$(tag_of "$TREE/sparse" 0000000000000001 "$key")	sparse$" "$BATS_TEST_TMPDIR/list"
 }
 
 @test "a list of an artifact that is refused has no end" {
@@ -1522,16 +1525,42 @@ stopped() {
 	fi
 }
 
-@test "an artifact that changes after it was verified is refused" {
-	local sum code=0
-	make_tar + name=f data=good
-	sum=$(sha256sum <"$TAR")
-	stopped --sha256="${sum%% *}"
-	make_tar + name=f data=evil
+# It goes on after stopped(), and finds that the artifact is not what was verified.
+finds_change() {
+	local code=0
+
 	kill -CONT "$unpack"
 	wait "$tracer" || code=$?
 	[ "$code" = 65 ]
 	[ "$(cat "$BATS_TEST_TMPDIR/out")" = "the artifact changed while it was unpacked" ]
+}
+
+@test "who would change an artifact that is being unpacked waits, and it is refused" {
+	local sum
+	make_tar + name=f data=good
+	sum=$(sha256sum <"$TAR")
+	stopped --sha256="${sum%% *}"
+	grep -q "LEASE *ACTIVE *READ *[0-9]* *[0-9a-f:]*:$(stat -c %i "$TAR") " /proc/locks
+	make_tar + name=f data=evil &
+	writer=$!
+	wait_until 10 grep -q "LEASE *BREAKING .*:$(stat -c %i "$TAR") " /proc/locks
+	[ "$(sha256sum <"$TAR")" = "$sum" ]
+	finds_change
+	wait "$writer"
+	[ "$(cat "$STAGE/f")" = good ]
+	[ "$(sha256sum <"$TAR")" != "$sum" ]
+}
+
+@test "an artifact that is open for writing when it is verified, and changes then, is refused" {
+	local sum
+	make_tar + name=f data=good
+	sum=$(sha256sum <"$TAR")
+	exec 8>>"$TAR"
+	stopped --sha256="${sum%% *}"
+	run ! grep -q ":$(stat -c %i "$TAR") " /proc/locks
+	make_tar + name=f data=evil
+	finds_change
+	exec 8>&-
 }
 
 @test "what takes it over cannot get out of the directory, nor to the network, nor to other programs" {

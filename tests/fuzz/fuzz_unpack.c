@@ -117,7 +117,7 @@ check_inside(int dir, int depth, uint64_t *things)
 static int
 is_complete(int list)
 {
-	static const char first[] = "pp-list 1\n";
+	static const char first[] = "pp-list 2 ";
 	char text[1 << 16], *last;
 	ssize_t n = pread(list, text, sizeof text - 1, 0);
 
@@ -146,7 +146,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	uint64_t things = 0;
 
 	HOLDS(artifact >= 0 && write(artifact, data, n) == (ssize_t)n && list >= 0);
-	options.list = unpack_list_new(list);
+	options.list = unpack_list_new(list, &e);
+	HOLDS(options.list != NULL);
 	HOLDS(lseek(artifact, 0, SEEK_SET) == 0);
 	HOLDS(mkdirat(box, "root", 0700) == 0 && fchdir(outside) == 0);
 	root = openat(box, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -7,12 +7,13 @@
 #include "lib/base/mem.h"
 #include "tests/unit/tap.h"
 
-#define SHA "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define HEAD "pp-list 1\n"
+#define TAG "00112233445566778899aabbccddeeff0011223344556677"
+#define KEY "000102030405060708090a0b0c0d0e0f"
+#define HEAD "pp-list 2 " KEY "\n"
 
-static const unsigned char sha[32] = { 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99,
-	0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99,
-	0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff };
+static const unsigned char tag[UNPACK_TAG_BYTES] = { 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+	0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66,
+	0x77 };
 
 static int
 scratch(void)
@@ -66,11 +67,11 @@ test_text(void)
 {
 	AUTO_CLOSE int fd = scratch();
 	struct err e = ERR_INIT;
-	struct unpack_list *l = unpack_list_new(fd);
+	struct unpack_list *l = unpack_list_new(fd, &e);
 	char text[4096] = "";
 
-	ok(unpack_list_file(l, "bin/launch", 0755, 1234, sha, &e) == 0, "a file");
-	ok(unpack_list_file(l, "empty", 0600, 0, sha, &e) == 0, "an empty one");
+	ok(unpack_list_file(l, "bin/launch", 0755, 1234, tag, &e) == 0, "a file");
+	ok(unpack_list_file(l, "empty", 0600, 0, tag, &e) == 0, "an empty one");
 	ok(unpack_list_hardlink(l, "bin/again", "bin/launch", &e) == 0, "a hard link");
 	ok(unpack_list_symlink(l, "a b", "bin/\xc3\xa4", &e) == 0, "a symlink");
 	ok(unpack_list_dir(l, "bin", 0750, &e) == 0, "a directory");
@@ -80,9 +81,11 @@ test_text(void)
 	ok(unpack_list_finish(l, &e) == 0, "the end");
 	unpack_list_free(l);
 	ok(pread(fd, text, sizeof text - 1, 0) > 0, "it is there");
+	ok(strncmp(text, HEAD, sizeof HEAD - 1) != 0, "with a key of its own");
+	memcpy(text, HEAD, sizeof HEAD - 1);
 	is(text,
-	    HEAD "f\t0755\t1234\t" SHA "\tbin/launch\n"
-		 "f\t0600\t0\t" SHA "\tempty\n"
+	    HEAD "f\t0755\t1234\t" TAG "\tbin/launch\n"
+		 "f\t0600\t0\t" TAG "\tempty\n"
 		 "h\t-\t-\tbin/launch\tbin/again\n"
 		 "l\t-\t-\tbin/\xc3\xa4\ta b\n"
 		 "d\t0750\t-\t-\tbin\n"
@@ -95,7 +98,7 @@ test_text(void)
 static void
 test_entries(void)
 {
-	static const char text[] = HEAD "f\t0755\t1234\t" SHA "\tbin/launch\n"
+	static const char text[] = HEAD "f\t0755\t1234\t" TAG "\tbin/launch\n"
 					"h\t-\t-\tbin/launch\tbin/again\n"
 					"l\t-\t-\t../x\tbin/l\n"
 					"d\t0700\t-\t-\t.\n"
@@ -110,7 +113,7 @@ test_entries(void)
 	for (int round = 0; round < 2; round++) {
 		ok(unpack_list_next(r, &entry, &e) == 1 && entry.kind == UNPACK_LIST_FILE &&
 			entry.mode == 0755 && entry.size == 1234 &&
-			memcmp(entry.sha256, sha, sizeof sha) == 0 && entry.target == NULL,
+			memcmp(entry.tag, tag, sizeof tag) == 0 && entry.target == NULL,
 		    "a file");
 		is(entry.path, "bin/launch", "its path");
 		ok(unpack_list_next(r, &entry, &e) == 1 && entry.kind == UNPACK_LIST_HARDLINK,
@@ -134,10 +137,13 @@ test_shape(void)
 {
 	struct err e = ERR_INIT;
 
-	ok(read_text(HEAD "end 0\n", 16, &e) == 0, "a list of nothing");
+	ok(read_text(HEAD "end 0\n", sizeof HEAD "end 0\n" - 1, &e) == 0, "a list of nothing");
 	refused("", "cut short");
 	refused("pp-list", "cut short");
-	refused("pp-list 2\nend 0\n", "does not begin with");
+	refused("pp-list 1\nend 0\n", "does not begin with");
+	refused("pp-list 2 \nend 0\n", "does not begin with");
+	refused("pp-list 2 " KEY "0\nend 0\n", "does not begin with");
+	refused("pp-list 1 " KEY "\nend 0\n", "does not begin with");
 	refused(HEAD, "cut short");
 	refused(HEAD "d\t0755\t-\t-\ta\n", "cut short");
 	refused(HEAD "d\t0755\t-\t-\ta\nend 1", "cut short");
@@ -153,7 +159,8 @@ test_shape(void)
 	refused(HEAD "p\t0755\t-\t-\ta\nend 1\n", "not an entry");
 	refused(HEAD "dd\t0755\t-\t-\ta\nend 1\n", "not an entry");
 	refused(HEAD "\t0755\t-\t-\ta\nend 1\n", "not an entry");
-	ok(read_text(HEAD "d\t0755\t-\t-\ta\0b\nend 1\n", 31, &e) < 0, "refused: a zero byte");
+	ok(read_text(HEAD "d\t0755\t-\t-\ta\0b\nend 1\n", sizeof HEAD + 20, &e) < 0,
+	    "refused: a zero byte");
 	has(e.msg, "zero byte", "for that reason");
 }
 
@@ -164,26 +171,26 @@ test_fields(void)
 		"-755", " 755", "" };
 	static const char *const sizes[] = { "", "-1", "+1", " 1", "01", "1x", "0x1", "1.0", "-",
 		"9999999999999999999" };
-	static const char *const digests[] = { "", "-", "00", SHA "00",
-		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeef",
-		"00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff",
-		"g0112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" };
+	static const char *const tags[] = { "", "-", "00", TAG "00",
+		"00112233445566778899aabbccddeeff001122334455667",
+		"00112233445566778899AABBCCDDEEFF0011223344556677",
+		"g0112233445566778899aabbccddeeff0011223344556677" };
 	char line[4096];
 
 	for (size_t i = 0; i < MEM_COUNT(modes); i++) {
 		(void)snprintf(line, sizeof line, HEAD "d\t%s\t-\t-\ta\nend 1\n", modes[i]);
 		refused(line, "no mode of a directory");
-		(void)snprintf(line, sizeof line, HEAD "f\t%s\t1\t" SHA "\ta\nend 1\n", modes[i]);
-		refused(line, "no mode, size and sha256");
+		(void)snprintf(line, sizeof line, HEAD "f\t%s\t1\t" TAG "\ta\nend 1\n", modes[i]);
+		refused(line, "no mode, size and tag");
 	}
 	for (size_t i = 0; i < MEM_COUNT(sizes); i++) {
-		(void)snprintf(line, sizeof line, HEAD "f\t0644\t%s\t" SHA "\ta\nend 1\n",
+		(void)snprintf(line, sizeof line, HEAD "f\t0644\t%s\t" TAG "\ta\nend 1\n",
 		    sizes[i]);
-		refused(line, "no mode, size and sha256");
+		refused(line, "no mode, size and tag");
 	}
-	for (size_t i = 0; i < MEM_COUNT(digests); i++) {
-		(void)snprintf(line, sizeof line, HEAD "f\t0644\t1\t%s\ta\nend 1\n", digests[i]);
-		refused(line, "no mode, size and sha256");
+	for (size_t i = 0; i < MEM_COUNT(tags); i++) {
+		(void)snprintf(line, sizeof line, HEAD "f\t0644\t1\t%s\ta\nend 1\n", tags[i]);
+		refused(line, "no mode, size and tag");
 	}
 	refused(HEAD "d\t0755\t1\t-\ta\nend 1\n", "no mode of a directory");
 	refused(HEAD "l\t0777\t-\tb\ta\nend 1\n", "but is a link");
@@ -199,7 +206,7 @@ test_paths(void)
 	char line[4096];
 
 	for (size_t i = 0; i < MEM_COUNT(outside); i++) {
-		(void)snprintf(line, sizeof line, HEAD "f\t0644\t1\t" SHA "\t%s\nend 1\n",
+		(void)snprintf(line, sizeof line, HEAD "f\t0644\t1\t" TAG "\t%s\nend 1\n",
 		    outside[i]);
 		refused(line, "line 2 of the list: ");
 		(void)snprintf(line, sizeof line, HEAD "d\t0755\t-\t-\t%s\nend 1\n", outside[i]);
@@ -224,8 +231,8 @@ test_long(void)
 {
 	AUTO_CLOSE int fd = scratch();
 	AUTO_BUF struct buf endless = { 0 };
-	struct unpack_list *l = unpack_list_new(fd);
 	struct err e = ERR_INIT;
+	struct unpack_list *l = unpack_list_new(fd, &e);
 	char path[4096], part[256];
 	int n = 0, failed = 0;
 
