@@ -26,12 +26,18 @@ struct counter {
 	_Atomic uint64_t done, total;
 };
 
+/* What it says once, or twice; less than a pipe takes in one piece. */
+struct report {
+	int settling; /* it only waits for the disk from here on; else it has failed */
+	struct err failure;
+};
+
 struct job {
 	const struct app_plan *ap;
 	const struct step *step;
-	enum { JOB_WAITS, JOB_RUNS, JOB_DONE } state;
+	enum { JOB_WAITS, JOB_RUNS, JOB_SETTLES, JOB_DONE } state;
 	pid_t pid;
-	int report;   /* where its error comes from, and its end shows */
+	int report;   /* where its reports come from, and its end shows */
 	int log;      /* where its log lines come from */
 	size_t place; /* which of the counters is its */
 	struct buf lines;
@@ -42,7 +48,8 @@ struct jobs {
 	struct job *all; /* in the order of the plan */
 	size_t n;
 	size_t shown; /* the job whose lines are being shown; those of later ones wait for it */
-	size_t running, max;
+	size_t running, max; /* those that settle are not counted */
+	size_t alive;
 	struct counter *counters; /* of JOBS_MAX places; NULL: nobody watches */
 	int busy[JOBS_MAX];       /* which places are taken */
 	int64_t started_ms;
@@ -50,8 +57,9 @@ struct jobs {
 	uint64_t finished_bytes; /* of jobs that have ended */
 };
 
-/* The one of the job that this process is. */
+/* Those of the job that this process is. */
 static struct counter *own_counter;
+static int own_report = -1;
 
 void
 jobs_progress(void *unused, uint64_t done, uint64_t total)
@@ -61,6 +69,15 @@ jobs_progress(void *unused, uint64_t done, uint64_t total)
 		return;
 	own_counter->total = total;
 	own_counter->done = done;
+}
+
+void
+jobs_settle(void)
+{
+	const struct report report = { .settling = 1, .failure = ERR_INIT };
+
+	if (own_report >= 0)
+		(void)!write(own_report, &report, sizeof report);
 }
 
 static size_t
@@ -79,14 +96,15 @@ static _Noreturn void
 be_job(struct pass *p, const struct agent *agent, const struct job *job, pid_t parent, int report,
     int log)
 {
-	struct err e = ERR_INIT;
+	struct report end = { .failure = ERR_INIT };
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || dup2(log, STDERR_FILENO) < 0)
 		_exit(1);
-	if (agent->apply(p, job->ap, job->step, &e) == 0)
+	own_report = report;
+	if (agent->apply(p, job->ap, job->step, &end.failure) == 0)
 		_exit(0);
-	(void)!write(report, &e, sizeof e);
+	(void)!write(report, &end, sizeof end);
 	_exit(1);
 }
 
@@ -167,12 +185,10 @@ show_lines(struct jobs *jobs, struct pass_result *result)
 	}
 }
 
-/* The job has ended, or is about to: its end of the pipe is closed, or a report is in it. */
+/* The job has ended, or is about to: with this report, or, where that is NULL, without a word. */
 static void
-finish(struct jobs *jobs, struct job *job)
+finish(struct jobs *jobs, struct job *job, const struct report *report)
 {
-	struct err e = ERR_INIT;
-	ssize_t n = read(job->report, &e, sizeof e);
 	int status = 0;
 
 	while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
@@ -180,17 +196,42 @@ finish(struct jobs *jobs, struct job *job)
 	collect_lines(job);
 	(void)close(job->report);
 	(void)close(job->log);
-	if (n == sizeof e)
-		job->failure = e;
+	if (report != NULL)
+		job->failure = report->failure;
 	else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		err_set(&job->failure, ERR_FAIL, "%s: its process ended with %s %d",
 		    job->step->text, WIFSIGNALED(status) ? "signal" : "status",
 		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	if (jobs->counters != NULL)
 		jobs->finished_bytes += jobs->counters[job->place].done;
-	job->state = JOB_DONE;
+	jobs->running -= job->state == JOB_RUNS;
+	jobs->alive--;
 	jobs->busy[job->place] = 0;
+	job->state = JOB_DONE;
+}
+
+/* Something is in the job's pipe, or its end of that is closed. */
+static void
+take_report(struct jobs *jobs, struct job *job)
+{
+	struct report report;
+	const int told = read(job->report, &report, sizeof report) == (ssize_t)sizeof report;
+
+	if (!told || !report.settling) {
+		finish(jobs, job, told ? &report : NULL);
+		return;
+	}
+	/* One at a time is one at a time. */
+	if (job->state != JOB_RUNS || jobs->max == 1)
+		return;
+	job->state = JOB_SETTLES;
 	jobs->running--;
+}
+
+static int
+is_alive(const struct job *job)
+{
+	return job->state == JOB_RUNS || job->state == JOB_SETTLES;
 }
 
 /* The text goes on with this. */
@@ -250,7 +291,7 @@ kill_overdue(struct jobs *jobs)
 	if (jobs->overdue_ms == 0)
 		jobs->overdue_ms = clock_now_ms();
 	for (size_t i = 0; i < jobs->n && clock_now_ms() - jobs->overdue_ms > GRACE_MS; i++)
-		if (jobs->all[i].state == JOB_RUNS)
+		if (is_alive(&jobs->all[i]))
 			(void)kill(jobs->all[i].pid, SIGKILL);
 }
 
@@ -263,7 +304,7 @@ wait_for_some(struct jobs *jobs, struct pass_result *result)
 	size_t n = 0;
 
 	for (size_t i = 0; i < jobs->n; i++) {
-		if (jobs->all[i].state != JOB_RUNS)
+		if (!is_alive(&jobs->all[i]))
 			continue;
 		of[n] = &jobs->all[i];
 		fds[2 * n] = (struct pollfd){ of[n]->report, POLLIN, 0 };
@@ -275,7 +316,7 @@ wait_for_some(struct jobs *jobs, struct pass_result *result)
 			if (fds[2 * i + 1].revents != 0)
 				collect_lines(of[i]);
 			if (fds[2 * i].revents != 0)
-				finish(jobs, of[i]);
+				take_report(jobs, of[i]);
 		}
 		show_lines(jobs, result);
 	}
@@ -293,6 +334,7 @@ start(struct jobs *jobs, struct pass *p, const struct agent *agent, struct job *
 	job->state = JOB_RUNS;
 	jobs->busy[job->place] = 1;
 	jobs->running++;
+	jobs->alive++;
 }
 
 /* The jobs of a plan, in its order. */
@@ -319,6 +361,7 @@ jobs_apply(struct pass *p, const struct agent *agent, const struct plan *plan,
 {
 	struct jobs jobs = { .max = jobs_max(p), .started_ms = clock_now_ms() };
 	const size_t bytes = JOBS_MAX * sizeof *jobs.counters;
+	const size_t most = 2 * jobs.max < JOBS_MAX ? 2 * jobs.max : JOBS_MAX;
 
 	list_jobs(agent, plan, &jobs);
 	/* Asked before there are jobs, which log to a pipe and cannot tell. */
@@ -328,11 +371,11 @@ jobs_apply(struct pass *p, const struct agent *agent, const struct plan *plan,
 	if (jobs.counters == MAP_FAILED)
 		jobs.counters = NULL;
 	for (size_t i = 0; i < jobs.n; i++) {
-		while (jobs.running >= jobs.max)
+		while (jobs.running >= jobs.max || jobs.alive >= most)
 			wait_for_some(&jobs, result);
 		start(&jobs, p, agent, &jobs.all[i]);
 	}
-	while (jobs.running > 0)
+	while (jobs.alive > 0)
 		wait_for_some(&jobs, result);
 	show_lines(&jobs, result);
 	if (jobs.counters != NULL) {

@@ -20,6 +20,12 @@
 void jobs_apply(struct pass *p, const struct agent *agent, const struct plan *plan,
     struct pass_result *result);
 
+/**
+ * In such a step: from here on it only waits for the disk. Where several are carried out at once, the next
+ * one begins.
+ */
+void jobs_settle(void);
+
 /** In such a step: so many bytes are done, of so many (0: unknown). For a fetch_options.progress. */
 void jobs_progress(void *unused, uint64_t done, uint64_t total);
 

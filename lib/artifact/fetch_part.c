@@ -9,10 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/fs/file.h"
 
 #define META_MAX ((size_t)8192)
 #define TRIES 100
+#define BUFFER_BYTES ((size_t)256 << 10)
+#define BUFFER_MS \
+	500 /* what is lost of a slow download with its run is not more than of that time */
 
 static const char *const kinds[] = { "none", "etag", "date" };
 
@@ -181,6 +185,29 @@ failed(struct fetch_part *p, struct err *e)
 	return -1;
 }
 
+/* Write what is in the buffer. */
+static int
+flush(struct fetch_part *p, struct err *e)
+{
+	size_t done = 0;
+
+	while (done < p->buffered) {
+		ssize_t n = write(p->fd, p->buffer + done, p->buffered - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			p->size -= p->buffered - done;
+			p->buffered = 0;
+			return failed(p, e);
+		}
+		done += (size_t)n;
+	}
+	p->buffered = 0;
+	p->written_ms = clock_now_ms();
+	return 0;
+}
+
 static int
 write_meta(struct fetch_part *p, struct err *e)
 {
@@ -207,7 +234,7 @@ fetch_part_begin(struct fetch_part *p, const char *url, enum part_validator kind
 		return err_sys(e, "truncate %s", p->name);
 	if (unlinkat(p->dir, p->meta, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "%s is in the way, and cannot be removed", p->meta);
-	p->size = 0;
+	p->size = p->buffered = 0;
 	forget(p);
 	p->total = total;
 	if (kind == PART_NONE || strlen(url) + strlen(validator) > META_MAX / 2)
@@ -221,6 +248,8 @@ fetch_part_begin(struct fetch_part *p, const char *url, enum part_validator kind
 int
 fetch_part_continue(struct fetch_part *p, struct err *e)
 {
+	if (flush(p, e) < 0)
+		return -1;
 	if (ftruncate(p->fd, (off_t)p->size) < 0 || lseek(p->fd, (off_t)p->size, SEEK_SET) < 0)
 		return err_sys(e, "truncate %s", p->name);
 	return 0;
@@ -229,27 +258,36 @@ fetch_part_continue(struct fetch_part *p, struct err *e)
 int
 fetch_part_write(struct fetch_part *p, const char *data, size_t n, struct err *e)
 {
-	while (n > 0) {
-		ssize_t done = write(p->fd, data, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return failed(p, e);
-		data += done;
-		n -= (size_t)done;
-		p->size += (uint64_t)done;
+	if (p->buffer == NULL) {
+		p->buffer = xcalloc(1, BUFFER_BYTES);
+		p->written_ms = clock_now_ms();
 	}
-	return 0;
+	while (n > 0) {
+		size_t piece = BUFFER_BYTES - p->buffered;
+
+		if (piece > n)
+			piece = n;
+		memcpy(p->buffer + p->buffered, data, piece);
+		p->buffered += piece;
+		p->size += piece;
+		data += piece;
+		n -= piece;
+		if (p->buffered == BUFFER_BYTES && flush(p, e) < 0)
+			return -1;
+	}
+	return clock_now_ms() - p->written_ms < BUFFER_MS ? 0 : flush(p, e);
 }
 
 int
 fetch_part_take(struct fetch_part *p, struct err *e)
 {
-	AUTO_CLOSE int written = mem_take_fd(&p->fd);
+	AUTO_CLOSE int written = -1;
 	char path[sizeof "/proc/self/fd/" + 3 * sizeof written];
 	int fd;
 
+	if (flush(p, e) < 0)
+		return -1;
+	written = mem_take_fd(&p->fd);
 	fetch_part_drop(p);
 	/* Open for reading only, so that nobody can write to it any more; its names are gone. */
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", written);
@@ -278,13 +316,17 @@ fetch_part_drop(struct fetch_part *p)
 	if (p->fd >= 0)
 		(void)close(p->fd);
 	p->fd = -1;
-	p->size = 0;
+	p->size = p->buffered = 0;
 	forget(p);
 }
 
 void
 fetch_part_release(struct fetch_part *p)
 {
+	struct err ignored = ERR_INIT;
+
+	if (p->fd >= 0 && p->url != NULL)
+		(void)flush(p, &ignored);
 	/* Only while it is locked: else the names may be another run's by now. */
 	if (p->fd >= 0 && (p->url == NULL || p->size == 0))
 		fetch_part_drop(p);
@@ -293,5 +335,6 @@ fetch_part_release(struct fetch_part *p)
 	forget(p);
 	free(p->name);
 	free(p->meta);
+	free(p->buffer);
 	*p = (struct fetch_part)FETCH_PART_INIT;
 }

@@ -20,11 +20,15 @@ struct fetch_part {
 	int dir;
 	char *name, *meta;
 	int fd;         /* -1: not open yet */
-	uint64_t size;  /* bytes that are there */
+	uint64_t size;  /* bytes that are there, the last of them still in `buffer` */
 	uint64_t total; /* bytes that there will be; 0: not known */
 	char *url;      /* what it is a part of; NULL: it cannot be gone on with */
 	enum part_validator kind;
 	char *validator; /* as it goes into If-Range */
+
+	char *buffer; /* what has yet to be written, as libcurl gives it in small pieces */
+	size_t buffered;
+	int64_t written_ms; /* when that was done last */
 };
 
 #define FETCH_PART_INIT \
@@ -51,7 +55,10 @@ int fetch_part_begin(struct fetch_part *p, const char *url, enum part_validator 
 /** Go on at the end of what is there. */
 int fetch_part_continue(struct fetch_part *p, struct err *e);
 
-/** Add bytes. Returns: 0; -1 with *e set, and nothing left of it where the file system is full. */
+/**
+ * Add bytes, which get to the file within about a second. Returns: 0; -1 with *e set, and nothing left of it
+ * where the file system is full.
+ */
 int fetch_part_write(struct fetch_part *p, const char *data, size_t n, struct err *e);
 
 /** It is whole: take its names away. Returns: its descriptor, at its start; -1 with *e set. */

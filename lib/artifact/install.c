@@ -441,6 +441,8 @@ appear(const struct install *in, struct install_stage *stage, const char *list_t
 
 	if (fchmod(stage->dir, 0755) < 0)
 		return err_sys(e, "chmod %s/%s", in->path, stage->name);
+	if (in->settling != NULL)
+		in->settling();
 	if (syncfs(stage->dir) < 0)
 		return err_sys(e, "sync %s", in->path);
 	log_change("Moving %s/%s to %s/%s", in->path, stage->name, in->path, name);

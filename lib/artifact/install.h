@@ -30,6 +30,8 @@ struct install {
 
 	const char *keys;   /* the directory of trusted keys */
 	int link_unchanged; /* hard-link unchanged files where they cannot be cloned */
+
+	void (*settling)(void); /* called when all is written and has to get to the disk; or NULL */
 };
 
 /** What is unpacked. */

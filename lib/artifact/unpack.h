@@ -4,9 +4,9 @@
  * unpack_verify.c reads all of it first, for digest and signature. Then a thread of unpack_pipe.c undoes
  * the compression (unpack_stream.c, unpack_codec.c, unpack_gzip.c), while unpack_tar.c reads the tar
  * inside: unpack_name.c says which names are acceptable, unpack_limits.c how much is, unpack_write.c
- * and unpack_trail.c write below one directory descriptor and never out of it, unpack_list.c notes what
- * was written, and unpack_flush.c lets the disk begin with it. What is unpacked is what was verified: a
- * lease (unpack_lease.h) sees to it where there is one, else a second digest.
+ * and unpack_trail.c write below one directory descriptor and never out of it, and unpack_list.c
+ * notes what was written. What is unpacked is what was verified: a lease (unpack_lease.h) sees to it
+ * where there is one, else a second digest.
  */
 #ifndef PP_UNPACK_H
 #define PP_UNPACK_H

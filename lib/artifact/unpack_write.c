@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/artifact/unpack_flush.h"
 #include "lib/artifact/unpack_name.h"
 #include "lib/base/mem.h"
 
@@ -20,7 +19,6 @@
 struct unpack_writer {
 	struct unpack_place place;
 	struct unpack_trail *trail;
-	struct unpack_flush *flush;
 
 	int file; /* being written, or -1 */
 	char file_path[UNPACK_PATH_ROOM];
@@ -75,7 +73,6 @@ unpack_write_new(int root, const struct unpack_limits *limits, struct unpack_usa
 	w->file = -1;
 	w->place = (struct unpack_place){ root, bends_modes(root), limits, usage, list };
 	w->trail = unpack_trail_new(&w->place);
-	w->flush = unpack_flush_new(root);
 	w->tag = list != NULL ? unpack_list_tag(list) : NULL;
 	return w;
 }
@@ -279,7 +276,6 @@ unpack_write_close(struct unpack_writer *w, uint64_t size, struct err *e)
 	w->file = -1;
 	if (close(fd) < 0)
 		return unpack_trail_failed(e, "write", w->file_path);
-	unpack_flush_add(w->flush, w->file_end - w->sent);
 	return w->tag != NULL ? list_file(w, size, e) : 0;
 }
 
@@ -299,6 +295,5 @@ unpack_write_free(struct unpack_writer *w)
 	if (w->file >= 0)
 		(void)close(w->file);
 	unpack_trail_free(w->trail);
-	unpack_flush_free(w->flush);
 	free(w);
 }
