@@ -14,7 +14,7 @@
 #define REDIRECTS_MAX 5
 #define HEADERS_MAX 200
 #define HEADERS_BYTES_MAX ((size_t)256 * 1024)
-#define BUFFER_BYTES (256L * 1024)
+#define BUFFER_BYTES (512L * 1024)
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 /* The part of libcurl that is used here; its 30 libraries take 8 ms to load. */
