@@ -372,13 +372,33 @@ pp-test-user" ]
 	pid=$!
 	most=0
 	while is_running "$pid"; do
-		n=$(find "$INSTALLS" -maxdepth 1 -name '.slug_v?.??????' 2>/dev/null | wc -l)
+		n=$(find "$INSTALLS" -maxdepth 1 -name '.slug_v?.part' 2>/dev/null | wc -l)
 		[ "$n" -le "$most" ] || most=$n
 		sleep 0.05
 	done
 	wait "$pid"
 	[ "$most" -eq 3 ]
 	[ "$(installed)" = "v1 v2 v3 v4 v5" ]
+}
+
+# How many times was pp-unpack begun before a syncfs(2) was over, where that takes a second?
+begun_meanwhile() {
+	traced -f -o "$BATS_TEST_TMPDIR/trace" -e trace=execve,syncfs --inject=syncfs:delay_enter=1000000 \
+		"$PP" converge preparer --repo="$REPO_URL" "$@" 2>/dev/null
+	awk '/syncfs.* = 0/ { exit } /execve\(.*pp-unpack.* = 0/ { n++ } END { print n + 0 }' "$BATS_TEST_TMPDIR/trace"
+}
+
+@test "while one only waits for the disk the next one begins, but not with --jobs=1" {
+	need strace
+	for v in v1 v2 v3; do
+		repo_add slug "$v"
+	done
+	intend v1:prep,v2:prep,v3:prep
+	[ "$(begun_meanwhile --jobs=1)" -eq 1 ]
+	[ "$(installed)" = "v1 v2 v3" ]
+	rm -r "$INSTALLS"
+	[ "$(begun_meanwhile --jobs=2)" -eq 3 ]
+	[ "$(installed)" = "v1 v2 v3" ]
 }
 
 @test "what each logs comes together and in order, whichever is done first" {

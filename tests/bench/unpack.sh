@@ -76,7 +76,7 @@ make_tree() {
 		next if $size < 500 or $size > 60000;
 		push @taken, $dir;
 		print "$dir\n";
-		exit if ($sum += $size) > 300000;' >"$work/dirs"
+		exit if ($sum += $size) > 480000;' >"$work/dirs"
 	xargs -d '\n' -a "$work/dirs" cp -r --parents --no-dereference -t "$work/in/tree" 2>/dev/null || :
 	find "$work/in/tree" ! -type f ! -type d -delete
 }
