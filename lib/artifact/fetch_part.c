@@ -15,8 +15,7 @@
 #define META_MAX ((size_t)8192)
 #define TRIES 100
 #define BUFFER_BYTES ((size_t)256 << 10)
-#define BUFFER_MS \
-	500 /* what is lost of a slow download with its run is not more than of that time */
+#define BUFFER_MS 500 /* the most that a run which is killed loses of a slow download */
 
 static const char *const kinds[] = { "none", "etag", "date" };
 

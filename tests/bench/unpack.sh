@@ -72,7 +72,7 @@ make_tree() {
 		my $dir = $_;
 		next if grep { index("$dir/", "$_/") == 0 } @taken;
 		next if $dir =~ m{^/usr/(lib|share)$} or `find "$dir" -xdev -type d | head -2000 | wc -l` > 1500;
-		my $size = (split " ", `du -xsk "$dir"`)[0];
+		my $size = (split " ", `du -xslk "$dir"`)[0]; # hard links become files
 		next if $size < 500 or $size > 60000;
 		push @taken, $dir;
 		print "$dir\n";
