@@ -266,6 +266,8 @@ with_install() {
 	expect_silence
 	run -0 --separate-stderr preparer --verify-installs
 	[ -s "$INSTALLS/.slug_v1.list" ]
+	# The key of its tags is in it.
+	[ "$(stat -c %a "$INSTALLS/.slug_v1.list")" = 600 ]
 	truncate -s -8 "$INSTALLS/.slug_v1.list"
 	run -0 --separate-stderr preparer --verify-installs
 	[ "$(tail -n 1 "$INSTALLS/.slug_v1.list" | cut -c1-4)" = "end " ]
