@@ -102,7 +102,7 @@ perl_server() {
 	asked 'critical: HTTP status 404*' http="$port/missing"
 	asked 'passing: HTTP status 200' http="$port/large"
 	asked 'passing: HTTP status 200*' http="$port/fine?x=1"
-	grep -q '"GET /fine?x=1 HTTP/1.1" 200' "$HTTP_LOG"
+	wait_until 2 grep -q '"GET /fine?x=1 HTTP/1.1" 200' "$HTTP_LOG"
 	http_stop
 	asked 'critical: *Connection refused' http="$port/fine"
 }

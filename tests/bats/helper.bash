@@ -492,7 +492,11 @@ http_start() {
 	export HTTP_LOG HTTP_PID HTTP_CONNECTIONS
 	export HTTP_URL=http://127.0.0.1:$port
 	[ -z "$tls" ] || export HTTPS_URL=https://localhost:$tls_port
-	wait_until 10 curl -s --noproxy '*' -o /dev/null "$HTTP_URL/" && : >"$HTTP_LOG" && : >"$HTTP_CONNECTIONS"
+	wait_until 10 curl -s --noproxy '*' -o /dev/null "$HTTP_URL/"
+	# nginx logs a request when it has been answered, so the answer may come first.
+	wait_until 10 test -s "$HTTP_CONNECTIONS"
+	: >"$HTTP_LOG"
+	: >"$HTTP_CONNECTIONS"
 }
 
 http_stop() {

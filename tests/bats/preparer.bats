@@ -639,8 +639,9 @@ serve() {
 		kill -9 "$pid" 2>/dev/null || :
 		wait "$pid" 2>/dev/null || :
 		all_whole
-		# Its pp-unpack goes with it.
+		# Its pp-unpack goes with it, and its job, when what it waits for of the disk is over.
 		wait_until 2 run ! pgrep -f "^$PP_UNPACK"
+		wait_until 10 run ! pgrep -f "^$PP converge preparer --repo=$REPO_URL\$"
 		left=$(cd "$INSTALLS" 2>/dev/null && find . -mindepth 1 -maxdepth 1 -name ".*" -printf "%f\n" || :)
 		run -0 --separate-stderr preparer
 		if [ -n "$left" ]; then

@@ -376,6 +376,7 @@ last_line() {
 	[ "$(curl -sf "$HTTP_URL/slug/slug_abc123.tar.gz" | sha256sum | cut -c 1-64)" = \
 		"$(digest slug abc123 | cut -c 8-)" ]
 	[ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$TLS_CA" "$HTTPS_URL/gone")" = 410 ]
+	wait_until 2 grep -q ' 410 ' "$HTTP_LOG"
 	[ "$(grep -c . "$HTTP_LOG")" = 2 ]
 }
 
