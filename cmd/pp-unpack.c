@@ -282,8 +282,9 @@ unpack(struct command *c, int root, struct err *e)
 
 	/* Without it libarchive cannot read names in pax headers beyond ASCII. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
-	/* While this is still somebody who may. */
-	c->o.leased = unpack_lease_take(STDIN_FILENO);
+	/* While this is still somebody who may; where nothing is verified, nobody has to be kept waiting. */
+	if (c->o.sha256 != NULL || c->signature >= 0)
+		c->o.leased = unpack_lease_take(STDIN_FILENO);
 	if (load_signature(c, e) < 0 || give_away(c, root, e) < 0 || enter_sandbox(c, root, e) < 0)
 		return -1;
 	if (c->list >= 0 && (c->o.list = unpack_list_new(c->list, e)) == NULL)

@@ -41,5 +41,7 @@ unpack_lease_held(int fd, struct err *e)
 {
 	if (fcntl(fd, F_GETLEASE) == F_RDLCK)
 		return 0;
-	return err_set(e, ERR_DATA, "the artifact changed while it was unpacked");
+	return err_set(e, ERR_DATA,
+	    "somebody opened the artifact to write to it while it was unpacked; put artifacts there by "
+	    "renaming them, and never change one");
 }

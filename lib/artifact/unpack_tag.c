@@ -7,9 +7,9 @@
 
 #include "lib/base/mem.h"
 
+/* The nonce is the end of it, and what is before that is zero. */
 #define IV_BYTES 12
-#define IV_NONCE \
-	(IV_BYTES - UNPACK_TAG_NONCE_BYTES) /* where it begins; what is before it is zero */
+#define IV_NONCE (IV_BYTES - UNPACK_TAG_NONCE_BYTES)
 
 struct unpack_tag {
 	EVP_CIPHER_CTX *ctx;

@@ -61,6 +61,8 @@ unpack_verify_same(const unsigned char sum[UNPACK_DIGEST_BYTES], struct unpack_d
 	if (unpack_digest_end(again, now, e) < 0)
 		return -1;
 	if (memcmp(sum, now, sizeof now) != 0)
-		return err_set(e, ERR_DATA, "the artifact changed while it was unpacked");
+		return err_set(e, ERR_DATA,
+		    "the artifact changed while it was unpacked; put artifacts there by renaming them, "
+		    "and never change one");
 	return 0;
 }

@@ -72,7 +72,9 @@ halted() {
 	local name n=0
 
 	for name in $CLUSTER_NAMES; do
-		! tail -n 6 "$CLUSTER/log/$name.setlive" | grep -q "web: halted: $2.* failed on" || n=$((n + 1))
+		if tail -n 6 "$CLUSTER/log/$name.setlive" | grep -q "web: halted: $2.* failed on"; then
+			n=$((n + 1))
+		fi
 	done
 	[ "$n" -ge "$1" ]
 }

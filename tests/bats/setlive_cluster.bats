@@ -6,6 +6,7 @@
 load helper
 load store
 load node
+load setlive_node
 
 setup_file() {
 	consul_start --server --acl
@@ -24,23 +25,6 @@ setup() {
 	mkdir "$RUNIT" "$RUNIT_STAGE"
 }
 
-teardown() {
-	helper_teardown
-	rm -rf "$SEEN"
-}
-
-setlive() {
-	pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" "$@"
-}
-
-change() {
-	pp intent set slug "$@" >/dev/null
-}
-
-hook() {
-	printf '%s\n' '#!/bin/sh' "$@"
-}
-
 # with_old [FIELD=VALUE...]: abc123 runs here and is registered; def456 is prepared.
 with_old() {
 	repo_add slug abc123 sleep bin/disable="$(hook "[ ! -e $SEEN/stay ] || { touch $SEEN/here; sleep 1000; }")"
@@ -52,20 +36,6 @@ with_old() {
 	setlive 2>/dev/null
 	runs abc123
 	OLD=$(service_pid slug)
-}
-
-runs() {
-	[ "$(readlink "$BASEDIR/current")" = "installs/slug_$1" ] || fail "current: $(readlink "$BASEDIR/current")"
-	[ "$(service_version slug)" = "$1" ] || fail "runs: $(service_version slug)"
-}
-
-untouched() {
-	runs abc123
-	[ "$(service_pid slug)" = "$OLD" ] || fail "it was restarted"
-}
-
-says() {
-	[[ $(said) == *"$1"* ]] || fail "not \"$1\", but: $(said)"
 }
 
 # service ID: as the agent has it.

@@ -1525,14 +1525,14 @@ stopped() {
 	fi
 }
 
-# It goes on after stopped(), and finds that the artifact is not what was verified.
+# finds_change WORDS: it goes on after stopped(), and says that the artifact is not what was verified.
 finds_change() {
 	local code=0
 
 	kill -CONT "$unpack"
 	wait "$tracer" || code=$?
 	[ "$code" = 65 ]
-	[ "$(cat "$BATS_TEST_TMPDIR/out")" = "the artifact changed while it was unpacked" ]
+	[ "$(cat "$BATS_TEST_TMPDIR/out")" = "$1 while it was unpacked; put artifacts there by renaming them, and never change one" ]
 }
 
 @test "who would change an artifact that is being unpacked waits, and it is refused" {
@@ -1545,7 +1545,7 @@ finds_change() {
 	writer=$!
 	wait_until 10 grep -q "LEASE *BREAKING .*:$(stat -c %i "$TAR") " /proc/locks
 	[ "$(sha256sum <"$TAR")" = "$sum" ]
-	finds_change
+	finds_change "somebody opened the artifact to write to it"
 	wait "$writer"
 	[ "$(cat "$STAGE/f")" = good ]
 	[ "$(sha256sum <"$TAR")" != "$sum" ]
@@ -1559,7 +1559,7 @@ finds_change() {
 	stopped --sha256="${sum%% *}"
 	run ! grep -q ":$(stat -c %i "$TAR") " /proc/locks
 	make_tar + name=f data=evil
-	finds_change
+	finds_change "the artifact changed"
 	exec 8>&-
 }
 
