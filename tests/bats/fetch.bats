@@ -75,7 +75,7 @@ odd_start() {
 	rm -f "$BATS_TEST_TMPDIR/odd.port"
 	spawn odd perl "$TOP/tests/net/odd.pl" "$BATS_TEST_TMPDIR/odd.port" "$ODD_LOG" "$REPO" "$ODD_PLAN"
 	ODD_PID=$SPAWNED
-	wait_until 10 test -e "$BATS_TEST_TMPDIR/odd.port"
+	wait_until 30 test -e "$BATS_TEST_TMPDIR/odd.port"
 	ODD_URL=http://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/odd.port")
 }
 
@@ -94,7 +94,7 @@ s3_start() {
 	: >"$S3_LOG"
 	spawn s3 perl "$TOP/tests/net/s3.pl" "$BATS_TEST_TMPDIR/s3.port" "$S3_LOG" "$S3_ROOT" "$S3_KEY" \
 		"$S3_SECRET" "$@"
-	wait_until 10 test -e "$BATS_TEST_TMPDIR/s3.port"
+	wait_until 30 test -e "$BATS_TEST_TMPDIR/s3.port"
 	S3_URL=http://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/s3.port")
 }
 
@@ -109,7 +109,7 @@ interrupt() {
 	odd_plan "$ARTIFACT 1 drip 200000"
 	"$PP" converge preparer --repo="$ODD_URL" >/dev/null 2>&1 3>&- &
 	pid=$!
-	wait_until 10 test -s "$PART.meta" -a -s "$PART"
+	wait_until 30 test -s "$PART.meta" -a -s "$PART"
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null || :
 	odd_plan "${@:-nothing 1 whole}"
@@ -339,7 +339,7 @@ secret_file() {
 	CONF
 	"$PP" converge preparer --repo="$HTTPS_URL" --repo-cacert="$TLS_CA" >/dev/null 2>&1 3>&- &
 	pid=$!
-	wait_until 10 test -s "$PART"
+	wait_until 30 test -s "$PART"
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null || :
 	run -0 --separate-stderr preparer "$HTTPS_URL" --repo-cacert="$TLS_CA" --verbose
@@ -536,7 +536,7 @@ secret_file() {
 	odd_start "$ARTIFACT 1 drip 100000"
 	"$PP" converge preparer --repo="$ODD_URL" >"$BATS_TEST_TMPDIR/first" 2>&1 3>&- &
 	pid=$!
-	wait_until 10 test -s "$PART"
+	wait_until 30 test -s "$PART"
 	PP_STATE_DIR=$BATS_TEST_TMPDIR/other run -1 --separate-stderr preparer "$ODD_URL"
 	[[ $(said) == *"FATAL slug: version abc123: another run is preparing it; the next one looks again" ]]
 	wait "$pid"
@@ -603,14 +603,14 @@ secret_file() {
 		run -1 --separate-stderr preparer "$ODD_URL"
 		[[ $(said) == *"FATAL slug: version abc123: $ODD_URL/$ARTIFACT: "* ]]
 		[ "$(grep -c "/$ARTIFACT" "$ODD_LOG")" -eq 1 ]
-		wait_until 5 grep -q ^sent "$ODD_LOG"
+		wait_until 30 grep -q ^sent "$ODD_LOG"
 		[ "$(sed -n 's/^sent //p' "$ODD_LOG" | sort -n | tail -n 1)" -lt 20000000 ]
 	done
 	for answer in 404 403 500; do
 		odd_plan "slug * endless $answer"
 		run -1 --separate-stderr preparer "$ODD_URL"
 		[[ $(said) == *"FATAL slug: version abc123: "* ]]
-		wait_until 5 grep -q ^sent "$ODD_LOG"
+		wait_until 30 grep -q ^sent "$ODD_LOG"
 		[ "$(sed -n 's/^sent //p' "$ODD_LOG" | sort -n | tail -n 1)" -lt 20000000 ]
 	done
 	nothing_left

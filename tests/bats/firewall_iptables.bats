@@ -129,7 +129,7 @@ expect_slug_and_dns() {
 		'socket(my $s, PF_INET, SOCK_STREAM, 0) or die; connect($s, sockaddr_in(1212,
 		inet_aton("10.77.0.1"))) or die; open my $f, ">", $ARGV[0]; $f->autoflush;
 		print $f $_ while <$s>; print $f "end\n"' "$BATS_TEST_TMPDIR/drip"
-	wait_until 5 test -s "$BATS_TEST_TMPDIR/drip"
+	wait_until 30 test -s "$BATS_TEST_TMPDIR/drip"
 	app slug '[1212, 1313]'
 	pp converge iptables
 	both -F PP-APPS
@@ -138,7 +138,7 @@ expect_slug_and_dns() {
 	pp converge iptables
 	expect_reach tcp4:1212=closed
 	run ! grep end "$BATS_TEST_TMPDIR/drip"
-	wait_until 10 grep -q end "$BATS_TEST_TMPDIR/drip"
+	wait_until 30 grep -q end "$BATS_TEST_TMPDIR/drip"
 	[ "$(head -n -1 "$BATS_TEST_TMPDIR/drip")" = "$(seq 40)" ]
 }
 
@@ -305,8 +305,6 @@ tcp 10-65534 $long" ]
 }
 
 @test "1,000 apps with 5 ports each: one transaction a family, none where nothing is to do" {
-	local before=$SECONDS
-
 	host_rules
 	many 1000 5
 	net_listen tcp:10000 tcp:14999 tcp:15000
@@ -322,5 +320,4 @@ ip6tables-restore" ]
 	expect_silence
 	[ "$(sed 's/ .*//' "$SPY")" = "iptables-save
 ip6tables-save" ]
-	[ "$((SECONDS - before))" -lt 40 ]
 }

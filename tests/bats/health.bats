@@ -42,7 +42,7 @@ perl_server() {
 		my $l = IO::Socket::IP->new(LocalHost => $ARGV[0], LocalPort => $ARGV[1], Listen => 5,
 			ReuseAddr => 1) or die "listen: $@";
 		print "ready\n";'"$2" -- "$1" "$PORT"
-	wait_until 5 grep -q ready "$BATS_TEST_TMPDIR/server.log"
+	wait_until 30 grep -q ready "$BATS_TEST_TMPDIR/server.log"
 }
 
 # --- tcp
@@ -66,7 +66,7 @@ perl_server() {
 		for (1 .. 3) { socket(my $s, PF_INET, SOCK_STREAM, 0); $s->blocking(0);
 			connect($s, pack_sockaddr_in($ARGV[1], INADDR_LOOPBACK)); push @c, $s }
 		print "full\n"; sleep 100'
-	wait_until 5 grep -q full "$BATS_TEST_TMPDIR/server.log"
+	wait_until 30 grep -q full "$BATS_TEST_TMPDIR/server.log"
 	asked 'critical: *in time' tcp="$PORT" timeout=300
 }
 
@@ -160,7 +160,7 @@ X: y"
 @test "a program that hangs, ignores TERM, or prints without end is killed with its children" {
 	program 'trap "" TERM; echo hm; sleep 1000003 & sleep 1000003'
 	asked 'critical: * did not end in time, killed; it said: hm' exec="$APP/check" timeout=300
-	wait_until 5 eval '! pgrep -f "^sleep 1000003"'
+	wait_until 30 eval '! pgrep -f "^sleep 1000003"'
 	program 'exec yes'
 	asked 'critical: * did not end in time, killed; it said: y' exec="$APP/check" timeout=300
 }
@@ -168,8 +168,8 @@ X: y"
 @test "what a program leaves behind ends with it" {
 	program 'sleep 1000004 & yes pp-left >/dev/null & yes pp-left & exit 0'
 	asked 'passing: exit status 0*' exec="$APP/check"
-	wait_until 5 eval '! pgrep -f "^sleep 1000004"'
-	wait_until 5 eval '! pgrep -f "^yes pp-left"'
+	wait_until 30 eval '! pgrep -f "^sleep 1000004"'
+	wait_until 30 eval '! pgrep -f "^yes pp-left"'
 }
 
 @test "a program gets its environment and its directory, and nothing of pp's" {
@@ -207,10 +207,10 @@ X: y"
 	: >"$APP/pid"
 	chmod 0666 "$APP/pid"
 	spawn asking "$PP_BUILD/drivers/health" exec="$APP/check" arg="$APP/pid" user=nobody timeout=100000
-	wait_until 5 test -s "$APP/pid"
+	wait_until 30 test -s "$APP/pid"
 	[ "$(stat -c %U "/proc/$(cat "$APP/pid")")" = nobody ]
 	kill -9 "$SPAWNED"
-	wait_until 5 is_gone "$(cat "$APP/pid")"
+	wait_until 30 is_gone "$(cat "$APP/pid")"
 }
 
 @test "what is no program is not run, and no shell makes do with it" {

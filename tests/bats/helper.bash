@@ -332,7 +332,7 @@ helper_consul_run() {
 	done
 	spawn consul "$CONSUL" agent "${HELPER_CONSUL_ARGS[@]}" "${config[@]}"
 	CONSUL_PID=$SPAWNED
-	wait_until 20 helper_consul_decided || fail "consul does not answer"
+	wait_until 30 helper_consul_decided || fail "consul does not answer"
 	# Consul makes this whatever TMPDIR says, and uses it for nothing.
 	rmdir /tmp/consul-test 2>/dev/null || :
 	consul_is_ready
@@ -492,9 +492,9 @@ http_start() {
 	export HTTP_LOG HTTP_PID HTTP_CONNECTIONS
 	export HTTP_URL=http://127.0.0.1:$port
 	[ -z "$tls" ] || export HTTPS_URL=https://localhost:$tls_port
-	wait_until 10 curl -s --noproxy '*' -o /dev/null "$HTTP_URL/"
+	wait_until 30 curl -s --noproxy '*' -o /dev/null "$HTTP_URL/"
 	# nginx logs a request when it has been answered, so the answer may come first.
-	wait_until 10 test -s "$HTTP_CONNECTIONS"
+	wait_until 30 test -s "$HTTP_CONNECTIONS"
 	: >"$HTTP_LOG"
 	: >"$HTTP_CONNECTIONS"
 }
@@ -516,7 +516,7 @@ runit_start() {
 	# shellcheck disable=SC2016
 	spawn runsvdir-poke sh -c 'while [ -e /proc/$1 ]; do printf . >/proc/$1/fd/2; sleep 0.2; done' \
 		sh "$RUNIT_PID"
-	wait_until 5 test -e "/proc/$RUNIT_PID/fd/2"
+	wait_until 30 test -e "/proc/$RUNIT_PID/fd/2"
 }
 
 # Stop every service, and runsvdir.

@@ -474,7 +474,7 @@ refused_but() {
 	set_slug
 	liar_start
 	spawn watch "$PP" intent watch slug/demo
-	wait_until 10 grep -q txn "$LIAR_LOG"
+	wait_until 30 grep -q txn "$LIAR_LOG"
 	lie . status 500 'No cluster leader'
 	wait_until 15 grep -q 'No cluster leader.*; watching on' "$BATS_TEST_TMPDIR/watch.log"
 	sleep 3

@@ -33,7 +33,7 @@ node() {
 	consul_api PUT /v1/agent/service/register --data-binary "{\"Name\": \"slug\", \"ID\": \"slug-$1\",
 		\"Tags\": [\"prod\"], \"Meta\": {\"pp\": \"1\", \"pp-node\": \"$1\", \"pp-version\": \"$2\"${4:+, $4}},
 		\"Check\": {\"TTL\": \"600s\", \"Status\": \"$3\"}}"
-	wait_until 5 seen "$1" "$3"
+	wait_until 30 seen "$1" "$3"
 }
 
 seen() {
@@ -120,7 +120,7 @@ written_twice() {
 	liar_start
 	lie '/v1/txn$' status 500 rpc error: leadership lost while committing log
 	(
-		wait_until 20 written_twice
+		wait_until 30 written_twice
 		truth
 	) 3>&- &
 	pid=$!

@@ -73,7 +73,7 @@ serve() {
 			eval $ARGV[1];
 			close $c;
 		}' "$PORT" "$1"
-	wait_until 5 sh -c "grep -q ':$(printf %04X "$PORT") .* 0A ' /proc/net/tcp"
+	wait_until 30 sh -c "grep -q ':$(printf %04X "$PORT") .* 0A ' /proc/net/tcp"
 }
 
 # --- the main job
@@ -216,7 +216,7 @@ serve() {
 	traced -f --inject=renameat2:delay_enter=2000000 "$PP" converge preparer --repo="$REPO_URL" \
 		2>"$BATS_TEST_TMPDIR/log" &
 	run_pid=$!
-	wait_until 10 grep -q Moving "$BATS_TEST_TMPDIR/log"
+	wait_until 30 grep -q Moving "$BATS_TEST_TMPDIR/log"
 	mkdir "$INSTALLS/slug_abc123"
 	echo mine >"$INSTALLS/slug_abc123/mine"
 	code=0
@@ -449,7 +449,7 @@ serve() {
 	CONF
 	SECONDS=0
 	run -1 --separate-stderr pp converge preparer --verify=none --repo="$HTTP_URL" --timeout=1s
-	[ "$SECONDS" -le 4 ]
+	[ "$SECONDS" -le 30 ]
 	[[ $(said) == *"FATAL slug: version abc123: $HTTP_URL/slug/slug_abc123.tar.gz: "*timed\ out* ]]
 	# What has come is kept, for the next run to go on with.
 	[ "$(ls -A "$INSTALLS")" = .slug_abc123.part$'\n'.slug_abc123.part.meta ]
@@ -641,7 +641,7 @@ serve() {
 		all_whole
 		# Its pp-unpack goes with it, and its job, when what it waits for of the disk is over.
 		wait_until 2 run ! pgrep -f "^$PP_UNPACK"
-		wait_until 10 run ! pgrep -f "^$PP converge preparer --repo=$REPO_URL\$"
+		wait_until 30 run ! pgrep -f "^$PP converge preparer --repo=$REPO_URL\$"
 		left=$(cd "$INSTALLS" 2>/dev/null && find . -mindepth 1 -maxdepth 1 -name ".*" -printf "%f\n" || :)
 		run -0 --separate-stderr preparer
 		if [ -n "$left" ]; then
@@ -675,7 +675,7 @@ serve() {
 	CONF
 	"$PP" converge preparer --verify=none --repo="$HTTP_URL" 2>"$BATS_TEST_TMPDIR/first" &
 	first=$!
-	wait_until 5 grep -q 'Does not exist' "$BATS_TEST_TMPDIR/first"
+	wait_until 30 grep -q 'Does not exist' "$BATS_TEST_TMPDIR/first"
 	run -75 --separate-stderr preparer
 	expect_said "WARN another run of preparer on node1 is under way (pid $first); this one leaves it alone"
 	# Another node's, another agent's and a dry run are not another run.

@@ -107,7 +107,7 @@ systemd_halt() {
 		kill -KILL "$pid" 2>/dev/null || :
 	done < <(find "$SYSTEMD_CGROUP" -name cgroup.procs -exec cat {} + 2>/dev/null)
 	wait "$SYSTEMD_SHELL" 2>/dev/null || :
-	wait_until 10 systemd_is_empty
+	wait_until 30 systemd_is_empty
 	find "$SYSTEMD_CGROUP" -depth -type d -exec rmdir {} +
 	SYSTEMD_CGROUP=''
 }

@@ -39,6 +39,20 @@ cluster_wait() {
 	done
 }
 
+# cluster_try CMD...: until the store answers. A run that it did not answer has done nothing (exit 69).
+cluster_try() {
+	local deadline=$((SECONDS + 60)) status
+
+	while :; do
+		status=0
+		"$@" || status=$?
+		if [ "$status" -ne 69 ] || [ "$SECONDS" -ge "$deadline" ]; then
+			return "$status"
+		fi
+		sleep 0.5
+	done
+}
+
 cluster_up() {
 	local name without=()
 
@@ -60,9 +74,9 @@ cluster_up() {
 	setpriv --pdeathsig KILL -- env "${without[@]}" unshare --mount --pid --net --fork --kill-child --mount-proc \
 		sh "$CLUSTER_HERE/init.sh" "$CLUSTER" "$CLUSTER_NODES" >"$CLUSTER/init.log" 2>&1 </dev/null 3>&- &
 	export CLUSTER_BODY=$!
-	cluster_wait 5 cluster_born || return 1
+	cluster_wait 60 cluster_born || return 1
 	CLUSTER_PID=$(pgrep -P "$CLUSTER_BODY")
-	cluster_wait 30 cluster_is_up
+	cluster_wait 60 cluster_is_up
 }
 
 cluster_born() {
@@ -122,7 +136,7 @@ cluster_build() {
 }
 
 cluster_intend() {
-	on_node "$CLUSTER_ASK" "$PP" intent set web/prod "$@" >>"$CLUSTER/log/intent" 2>&1 ||
+	cluster_try on_node "$CLUSTER_ASK" "$PP" intent set web/prod "$@" >>"$CLUSTER/log/intent" 2>&1 ||
 		cluster_fail "pp intent set $*: $(tail -n 3 "$CLUSTER/log/intent")"
 }
 
@@ -133,7 +147,7 @@ cluster_deploy() {
 		"basedir": "'"$CLUSTER"'/node/web", "ports": [8080], "start_timeout": 6, "stop_timeout": 5, "settle": 1,
 		"check": {"http": "/", "interval": "1s", "timeout": "1s"}}')" = true ] || return 1
 	# shellcheck disable=SC2086 # names are words
-	on_node "$CLUSTER_ASK" "$PP" intent assign web/prod $CLUSTER_NAMES >>"$CLUSTER/log/intent" 2>&1
+	cluster_try on_node "$CLUSTER_ASK" "$PP" intent assign web/prod $CLUSTER_NAMES >>"$CLUSTER/log/intent" 2>&1
 }
 
 # Each in the background, all awaited: each_node CMD ARG..., where NODE is replaced by its name.
@@ -151,7 +165,7 @@ each_node() {
 }
 
 cluster_prepare() {
-	each_node on_node NODE "$PP" converge preparer >>"$CLUSTER/log/preparer" 2>&1 ||
+	each_node cluster_try on_node NODE "$PP" converge preparer >>"$CLUSTER/log/preparer" 2>&1 ||
 		cluster_fail "preparer: $(tail -n 5 "$CLUSTER/log/preparer")"
 }
 
@@ -229,7 +243,7 @@ cluster_resume() {
 }
 
 cluster_pass() {
-	on_node "$1" "$PP" converge setlive --verbose --timeout=60s "${@:2}"
+	cluster_try on_node "$1" "$PP" converge setlive --verbose --timeout=60s "${@:2}"
 }
 
 # --- machines
@@ -238,14 +252,14 @@ cluster_off() {
 	: >"$CLUSTER/$1.off"
 	cluster_cut "$1"
 	in_cluster kill -KILL "$(cat "$CLUSTER/$1.pid")"
-	cluster_wait 5 test ! -e "$CLUSTER/$1.pid"
+	cluster_wait 60 test ! -e "$CLUSTER/$1.pid"
 	rm -f "$CLUSTER/$1.busy"
 }
 
 cluster_on() {
 	cluster_mend "$1"
 	rm -f "$CLUSTER/$1.off"
-	cluster_wait 5 test -e "$CLUSTER/$1.pid"
+	cluster_wait 60 test -e "$CLUSTER/$1.pid"
 }
 
 cluster_cut() {
@@ -270,7 +284,7 @@ load_start() {
 	setpriv --pdeathsig KILL -- nsenter --net="/proc/$CLUSTER_PID/ns/net" -- "$CLUSTER/bin/load" \
 		--flags="$LOAD_FLAGS" $(cluster_addresses) >"$LOAD_LOG" 2>&1 </dev/null 3>&- &
 	LOAD_PID=$!
-	cluster_wait 5 test -s "$LOAD_LOG"
+	cluster_wait 60 test -s "$LOAD_LOG"
 }
 
 # End it; what he saw is in LOAD_LEAST, and in words in LOAD_SUMMARY.
