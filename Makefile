@@ -97,7 +97,7 @@ $(BUILD)/base.a: $(BASE_OBJ)
 	$(AR) rcs $@ $^
 
 UNIT_LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/%.o,$(PP_OBJ)) \
-	$(call objects,lib/artifact/unpack_list.c lib/artifact/unpack_name.c lib/artifact/unpack_tag.c)
+	$(call objects,$(addprefix lib/artifact/unpack_,list.c name.c pipe.c tag.c))
 UNIT_LIBS := $(PP_LIBS) -lcrypto
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIB_OBJ)
 	@mkdir -p $(@D)

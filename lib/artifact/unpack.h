@@ -1,12 +1,13 @@
 /*
  * Unpacking: an artifact, which nobody vouches for yet, becomes an install in a staging directory.
  *
- * unpack_verify.c reads all of it first, for digest and signature. Then a thread of unpack_pipe.c undoes
- * the compression (unpack_stream.c, unpack_codec.c, unpack_gzip.c), while unpack_tar.c reads the tar
- * inside: unpack_name.c says which names are acceptable, unpack_limits.c how much is, unpack_write.c
- * and unpack_trail.c write below one directory descriptor and never out of it, and unpack_list.c
- * notes what was written. What is unpacked is what was verified: a lease (unpack_lease.h) sees to it
- * where there is one, else a second digest.
+ * unpack_verify.c reads all of it first, for digest and signature. Then one thread reads: it undoes the
+ * compression (unpack_stream.c, unpack_codec.c, unpack_gzip.c) and reads the tar inside (unpack_tar.c),
+ * where unpack_name.c says which names are acceptable. The other one, to which steps and data come
+ * through unpack_pipe.c, writes: unpack_limits.c says how much is acceptable, unpack_write.c and
+ * unpack_trail.c write below one directory descriptor and never out of it, and unpack_list.c notes what
+ * was written. What is unpacked is what was verified: a lease (unpack_lease.h) sees to it where there is
+ * one, else a second digest.
  */
 #ifndef PP_UNPACK_H
 #define PP_UNPACK_H

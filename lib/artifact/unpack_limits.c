@@ -39,16 +39,16 @@ unpack_limits_content(const struct unpack_limits *l, struct unpack_usage *u, uin
 		return err_set(e, ERR_DATA, "the artifact unpacks to more than %" PRIu64 " bytes",
 		    l->max_size_bytes);
 	u->size_bytes += size_bytes;
-	if (unpack_limits_ratio(l, u, u->size_bytes, e) < 0)
+	if (unpack_limits_ratio(l, u->artifact_bytes, u->size_bytes, e) < 0)
 		return -1;
 	return take_room(l, u, size_bytes, e);
 }
 
 int
-unpack_limits_ratio(const struct unpack_limits *l, const struct unpack_usage *u, uint64_t out_bytes,
+unpack_limits_ratio(const struct unpack_limits *l, uint64_t artifact_bytes, uint64_t out_bytes,
     struct err *e)
 {
-	if (out_bytes <= UNPACK_RATIO_FREE_BYTES || out_bytes / l->max_ratio < u->artifact_bytes)
+	if (out_bytes <= UNPACK_RATIO_FREE_BYTES || out_bytes / l->max_ratio < artifact_bytes)
 		return 0;
 	return err_set(e, ERR_DATA,
 	    "the artifact unpacks to more than %" PRIu64

@@ -36,7 +36,7 @@ int unpack_limits_content(const struct unpack_limits *l, struct unpack_usage *u,
     uint64_t size_bytes, struct err *e);
 
 /** May this much come out of the artifact? Returns: 0; -1 with *e set: it looks like a bomb. */
-int unpack_limits_ratio(const struct unpack_limits *l, const struct unpack_usage *u,
-    uint64_t out_bytes, struct err *e);
+int unpack_limits_ratio(const struct unpack_limits *l, uint64_t artifact_bytes, uint64_t out_bytes,
+    struct err *e);
 
 #endif

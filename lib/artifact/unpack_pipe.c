@@ -2,112 +2,174 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <obstack.h>
 #include <pthread.h>
-#include <string.h>
 
 #include "lib/base/mem.h"
 
-/* What is in the ring was just written by one thread and is read next by the other: it should still be
+/* What is in the pipe was just written by one thread and is read next by the other: it should still be
  * in the cache then. */
-#define BLOCKS 4
-#define BLOCK_BYTES ((size_t)256 << 10)
+#define BATCHES 4
+#define CHUNK_BYTES (64 << 10) /* of steps */
 #define STACK_BYTES ((size_t)256 << 10)
 
+struct batch {
+	char *block;
+	struct obstack memory; /* of the steps, and what they have beside the block */
+	void *start;           /* of that memory */
+	struct unpack_step *first, *last;
+};
+
 struct unpack_pipe {
-	struct unpack_stream *stream;
+	int (*read)(void *data, struct unpack_pipe *p, struct err *e);
+	void *data;
 	pthread_t thread;
-	char *blocks[BLOCKS];
-	size_t taken; /* by the reader; block taken - 1 is what it works on */
+	int started;
+	struct batch batches[BATCHES];
+	struct batch *filling; /* the reader's */
+	int writing;           /* the writer has a batch, the first that is not freed */
 
 	pthread_mutex_t lock; /* for all that follows */
 	pthread_cond_t filled, freed;
-	ssize_t length[BLOCKS];   /* what unpack_stream_read() returned */
-	size_t n_filled, n_freed; /* how many blocks, ever */
+	size_t n_filled, n_freed; /* how many batches, ever */
 	int stop;
+	int over, result; /* the reader has come to its end, and what it returned */
 	struct err err;
 };
 
-/* Wait for a block to fill; NULL when nobody wants any more. */
-static char *
-get_room(struct unpack_pipe *p)
+static void *
+get_chunk(size_t n)
 {
-	char *block = NULL;
+	return xcalloc(1, n);
+}
 
-	(void)pthread_mutex_lock(&p->lock);
-	while (!p->stop && p->n_filled - p->n_freed == BLOCKS)
-		(void)pthread_cond_wait(&p->freed, &p->lock);
-	if (!p->stop)
-		block = p->blocks[p->n_filled % BLOCKS];
-	(void)pthread_mutex_unlock(&p->lock);
-	return block;
+#define obstack_chunk_alloc get_chunk
+#define obstack_chunk_free free
+
+/* The batch that was being filled is the writer's now. */
+static void
+hand_over(struct unpack_pipe *p)
+{
+	p->filling = NULL;
+	p->n_filled++;
+	(void)pthread_cond_signal(&p->filled);
 }
 
 static void *
-fill(void *data)
+run(void *data)
 {
 	struct unpack_pipe *p = data;
-	ssize_t n = 1;
-	char *block;
+	const int result = p->read(p->data, p, &p->err);
 
-	while (n > 0 && (block = get_room(p)) != NULL) {
-		n = unpack_stream_read(p->stream, block, BLOCK_BYTES, &p->err);
-		(void)pthread_mutex_lock(&p->lock);
-		p->length[p->n_filled++ % BLOCKS] = n;
-		(void)pthread_cond_signal(&p->filled);
-		(void)pthread_mutex_unlock(&p->lock);
-	}
+	(void)pthread_mutex_lock(&p->lock);
+	if (p->filling != NULL)
+		hand_over(p);
+	p->over = 1;
+	p->result = result;
+	(void)pthread_cond_signal(&p->filled);
+	(void)pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
 
+static void
+prepare(struct batch *b)
+{
+	b->block = xcalloc(1, UNPACK_PIPE_BLOCK_BYTES);
+	obstack_begin(&b->memory, CHUNK_BYTES);
+	b->start = obstack_alloc(&b->memory, 0);
+}
+
 struct unpack_pipe *
-unpack_pipe_new(struct unpack_stream *stream, struct err *e)
+unpack_pipe_new(int (*read)(void *data, struct unpack_pipe *p, struct err *e), void *data,
+    struct err *e)
 {
 	struct unpack_pipe *p = xcalloc(1, sizeof *p);
 	pthread_attr_t attr;
 
-	p->stream = stream;
-	for (size_t i = 0; i < BLOCKS; i++)
-		p->blocks[i] = xcalloc(1, BLOCK_BYTES);
+	p->read = read;
+	p->data = data;
+	for (size_t i = 0; i < BATCHES; i++)
+		prepare(&p->batches[i]);
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->filled, NULL);
 	(void)pthread_cond_init(&p->freed, NULL);
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	errno = pthread_create(&p->thread, &attr, fill, p);
+	errno = pthread_create(&p->thread, &attr, run, p);
 	(void)pthread_attr_destroy(&attr);
-	if (errno != 0) {
-		err_sys(e, "start a thread");
-		p->stream = NULL;
+	p->started = errno == 0;
+	if (!p->started) {
+		(void)err_sys(e, "start a thread");
 		unpack_pipe_free(p);
 		return NULL;
 	}
 	return p;
 }
 
-ssize_t
-unpack_pipe_next(struct unpack_pipe *p, const void **block, struct err *e)
+void *
+unpack_pipe_block(struct unpack_pipe *p)
 {
-	ssize_t n;
+	struct batch *b = NULL;
 
 	(void)pthread_mutex_lock(&p->lock);
-	if (p->n_freed < p->taken) {
-		/* The last block stays: whoever asks again after it gets the same answer. */
-		if (p->length[p->n_freed % BLOCKS] > 0) {
-			p->n_freed++;
-			(void)pthread_cond_signal(&p->freed);
-		} else {
-			p->taken--;
-		}
-	}
-	while (p->n_filled == p->taken)
-		(void)pthread_cond_wait(&p->filled, &p->lock);
-	n = p->length[p->taken % BLOCKS];
-	*block = p->blocks[p->taken % BLOCKS];
-	p->taken++;
-	if (n < 0)
-		*e = p->err;
+	if (p->filling != NULL)
+		hand_over(p);
+	while (!p->stop && p->n_filled - p->n_freed == BATCHES)
+		(void)pthread_cond_wait(&p->freed, &p->lock);
+	if (!p->stop)
+		b = &p->batches[p->n_filled % BATCHES];
 	(void)pthread_mutex_unlock(&p->lock);
-	return n;
+	if (b == NULL)
+		return NULL;
+	obstack_free(&b->memory, b->start);
+	b->start = obstack_alloc(&b->memory, 0);
+	b->first = b->last = NULL;
+	p->filling = b;
+	return b->block;
+}
+
+struct unpack_step *
+unpack_pipe_step(struct unpack_pipe *p, enum unpack_step_kind kind)
+{
+	const struct unpack_step fresh = { .kind = kind };
+	struct batch *b = p->filling;
+	struct unpack_step *step = unpack_pipe_keep(p, &fresh, sizeof fresh);
+
+	if (b->first == NULL)
+		b->first = step;
+	else
+		b->last->next = step;
+	b->last = step;
+	return step;
+}
+
+void *
+unpack_pipe_keep(struct unpack_pipe *p, const void *data, size_t n)
+{
+	return obstack_copy(&p->filling->memory, data, n);
+}
+
+int
+unpack_pipe_next(struct unpack_pipe *p, const struct unpack_step **first, struct err *e)
+{
+	int r = 1;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (p->writing) {
+		p->n_freed++;
+		(void)pthread_cond_signal(&p->freed);
+	}
+	while (p->n_filled == p->n_freed && !p->over)
+		(void)pthread_cond_wait(&p->filled, &p->lock);
+	p->writing = p->n_filled != p->n_freed;
+	if (p->writing)
+		*first = p->batches[p->n_freed % BATCHES].first;
+	else
+		r = p->result;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (r < 0)
+		*e = p->err;
+	return r;
 }
 
 void
@@ -115,7 +177,7 @@ unpack_pipe_free(struct unpack_pipe *p)
 {
 	if (p == NULL)
 		return;
-	if (p->stream != NULL) {
+	if (p->started) {
 		(void)pthread_mutex_lock(&p->lock);
 		p->stop = 1;
 		(void)pthread_cond_signal(&p->freed);
@@ -125,7 +187,9 @@ unpack_pipe_free(struct unpack_pipe *p)
 	(void)pthread_cond_destroy(&p->freed);
 	(void)pthread_cond_destroy(&p->filled);
 	(void)pthread_mutex_destroy(&p->lock);
-	for (size_t i = 0; i < BLOCKS; i++)
-		free(p->blocks[i]);
+	for (size_t i = 0; i < BATCHES; i++) {
+		obstack_free(&p->batches[i].memory, NULL);
+		free(p->batches[i].block);
+	}
 	free(p);
 }

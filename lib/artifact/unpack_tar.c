@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "lib/artifact/unpack_name.h"
-#include "lib/artifact/unpack_write.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -20,13 +19,12 @@
 #define HEADERS_MAX_BYTES (UINT64_C(16) << 20)
 
 struct tar {
+	const struct unpack_tar *from;
 	struct archive *archive;
-	struct unpack_pipe *pipe;
-	struct unpack_writer *writer;
-	const struct unpack_limits *limits;
-	struct unpack_usage *usage;
+	const char *block; /* that was read last; what is in it need not be copied */
+	size_t block_bytes;
 	uint64_t entries;
-	uint64_t read_bytes;    /* that libarchive has taken from the pipe */
+	uint64_t read_bytes;    /* that libarchive was given */
 	uint64_t read_max;      /* where the headers of an entry have to end, by all means */
 	uint64_t content_bytes; /* the same up to the last byte that is not zero */
 	struct err read_err;    /* what read_tar() could not return */
@@ -59,14 +57,22 @@ content_length(const char *block, size_t n)
 }
 
 static ssize_t
-read_pipe(struct tar *t, const void **block, struct err *e)
+read_block(struct tar *t, struct err *e)
 {
-	ssize_t n = unpack_pipe_next(t->pipe, block, e);
+	void *block = unpack_pipe_block(t->from->pipe);
 	size_t content;
+	ssize_t n;
 
+	t->block_bytes = 0;
+	/* The writer has failed, and it is that which is told. */
+	if (block == NULL)
+		return err_set(e, ERR_FAIL, "nothing more can be written");
+	n = unpack_stream_read(t->from->stream, block, UNPACK_PIPE_BLOCK_BYTES, e);
 	if (n <= 0)
 		return n;
-	content = content_length(*block, (size_t)n);
+	t->block = block;
+	t->block_bytes = (size_t)n;
+	content = content_length(block, (size_t)n);
 	if (content > 0)
 		t->content_bytes = t->read_bytes + content;
 	t->read_bytes += (uint64_t)n;
@@ -77,11 +83,14 @@ static la_ssize_t
 read_tar(struct archive *a, void *data, const void **block)
 {
 	struct tar *t = data;
-	ssize_t n = read_pipe(t, block, &t->read_err);
+	ssize_t n = t->read_err.class == ERR_NONE ? read_block(t, &t->read_err) : -1;
 
+	*block = t->block;
 	if (n > 0 && t->read_bytes > t->read_max)
 		n = err_set(&t->read_err, ERR_DATA, "more than 16 MiB of headers for one entry");
-	if (n > 0 && unpack_limits_ratio(t->limits, t->usage, t->read_bytes, &t->read_err) < 0)
+	if (n > 0 &&
+	    unpack_limits_ratio(t->from->limits, t->from->artifact_bytes, t->read_bytes,
+		&t->read_err) < 0)
 		n = -1;
 	if (n < 0)
 		archive_set_error(a, EIO, "%s", t->read_err.msg);
@@ -125,58 +134,129 @@ open_tar(struct tar *t, struct err *e)
 	return 0;
 }
 
+/* --- entries become steps */
+
+/* Does the data that libarchive gives out lie in the block, or in a buffer of its own? */
 static int
-unpack_data(struct tar *t, int64_t size, struct err *e)
+is_in_block(const struct tar *t, const char *data, size_t n)
+{
+	const uintptr_t at = (uintptr_t)data, start = (uintptr_t)t->block;
+
+	return at >= start && n <= t->block_bytes && at - start <= t->block_bytes - n;
+}
+
+static void
+add_data(struct tar *t, const void *data, size_t n, uint64_t offset)
+{
+	struct unpack_step *step = unpack_pipe_step(t->from->pipe, UNPACK_STEP_DATA);
+
+	step->data = is_in_block(t, data, n) ? data : unpack_pipe_keep(t->from->pipe, data, n);
+	step->size = n;
+	step->offset = offset;
+}
+
+static void
+tag_data(const struct tar *t, const void *data, size_t n, uint64_t hole)
+{
+	if (t->from->tag == NULL)
+		return;
+	unpack_tag_add_zeros(t->from->tag, hole);
+	unpack_tag_add(t->from->tag, data, n);
+}
+
+/* Returns: 0 with where the data ends in *end; -1 with *e set. */
+static int
+read_data(struct tar *t, uint64_t size, uint64_t *end, struct err *e)
 {
 	la_int64_t offset;
-	const void *block;
+	const void *data;
 	size_t n;
 	int r;
 
-	while ((r = archive_read_data_block(t->archive, &block, &n, &offset)) == ARCHIVE_OK) {
+	*end = 0;
+	while ((r = archive_read_data_block(t->archive, &data, &n, &offset)) == ARCHIVE_OK) {
 		if (n == 0)
 			continue;
-		if (offset < 0 || offset > size || n > (uint64_t)(size - offset))
+		if (offset < 0 || (uint64_t)offset > size || n > size - (uint64_t)offset)
 			return err_set(e, ERR_DATA, "has more data than its size says");
-		if (unpack_write_data(t->writer, block, n, (uint64_t)offset, e) < 0)
-			return -1;
+		if ((uint64_t)offset < *end)
+			return err_set(e, ERR_DATA, "has parts that overlap");
+		tag_data(t, data, n, (uint64_t)offset - *end);
+		add_data(t, data, n, (uint64_t)offset);
+		*end = (uint64_t)offset + n;
 	}
 	return r == ARCHIVE_EOF ? 0 : tar_failed(t, e);
 }
 
-static int
-unpack_file(struct tar *t, const char *path, struct archive_entry *entry,
-    const struct unpack_meta *meta, struct err *e)
+static char *
+keep_text(const struct tar *t, const char *text)
 {
-	int64_t size = archive_entry_size(entry);
-	uint64_t solid = archive_entry_sparse_count(entry) == 0 ? (uint64_t)size : 0;
+	return unpack_pipe_keep(t->from->pipe, text, strlen(text) + 1);
+}
 
-	if (unpack_write_open(t->writer, path, meta, solid, e) < 0 || unpack_data(t, size, e) < 0)
-		return -1;
-	return unpack_write_close(t->writer, (uint64_t)size, e);
+/* The first step of an entry. */
+static struct unpack_step *
+add_entry(const struct tar *t, enum unpack_step_kind kind, const char *path,
+    struct archive_entry *entry)
+{
+	struct unpack_step *step = unpack_pipe_step(t->from->pipe, kind);
+	const long nsec = archive_entry_mtime_nsec(entry);
+
+	step->entry = keep_text(t, t->entry);
+	step->path = keep_text(t, path);
+	step->size = (uint64_t)archive_entry_size(entry);
+	step->meta = (struct unpack_meta){ archive_entry_perm(entry), { 0, UTIME_OMIT } };
+	if (archive_entry_mtime_is_set(entry)) {
+		step->meta.mtime.tv_sec = archive_entry_mtime(entry);
+		step->meta.mtime.tv_nsec = nsec >= 0 && nsec < 1000000000 ? nsec : 0;
+	}
+	return step;
 }
 
 static int
-unpack_hardlink(struct tar *t, const char *path, const char *target, struct err *e)
+read_file(struct tar *t, const char *path, struct archive_entry *entry, struct err *e)
 {
+	struct unpack_step *step = add_entry(t, UNPACK_STEP_OPEN, path, entry);
+	const uint64_t size = step->size;
+	uint64_t end;
+
+	if (archive_entry_sparse_count(entry) == 0)
+		step->solid = size;
+	if (t->from->tag != NULL)
+		unpack_tag_begin(t->from->tag);
+	if (read_data(t, size, &end, e) < 0)
+		return -1;
+	step = unpack_pipe_step(t->from->pipe, UNPACK_STEP_CLOSE);
+	step->size = size;
+	tag_data(t, NULL, 0, size - end);
+	return t->from->tag != NULL ? unpack_tag_end(t->from->tag, step->tag, e) : 0;
+}
+
+static int
+read_hardlink(struct tar *t, const char *path, struct archive_entry *entry, struct err *e)
+{
+	const char *target = archive_entry_hardlink(entry);
 	char clean[UNPACK_PATH_ROOM], shown[UNPACK_SHOW_ROOM];
 
 	if (unpack_name_clean(clean, target, e) < 0) {
 		unpack_name_show(shown, target);
 		return err_wrap(e, "hard link target \"%s\"", shown);
 	}
-	return unpack_write_hardlink(t->writer, path, clean, e);
+	add_entry(t, UNPACK_STEP_HARDLINK, path, entry)->target = keep_text(t, clean);
+	return 0;
 }
 
 static int
-unpack_symlink(struct tar *t, const char *path, const char *target, const struct unpack_meta *meta,
-    struct err *e)
+read_symlink(struct tar *t, const char *path, struct archive_entry *entry, struct err *e)
 {
+	const char *target = archive_entry_symlink(entry);
+
 	if (target == NULL)
 		target = "";
 	if (unpack_name_check_target(path, target, e) < 0)
 		return -1;
-	return unpack_write_symlink(t->writer, path, target, meta, e);
+	add_entry(t, UNPACK_STEP_SYMLINK, path, entry)->target = keep_text(t, target);
+	return 0;
 }
 
 static const char *
@@ -196,25 +276,11 @@ special_name(mode_t type)
 	}
 }
 
-static struct unpack_meta
-meta_of(struct archive_entry *entry)
-{
-	struct unpack_meta meta = { archive_entry_perm(entry), { 0, UTIME_OMIT } };
-	long nsec = archive_entry_mtime_nsec(entry);
-
-	if (archive_entry_mtime_is_set(entry)) {
-		meta.mtime.tv_sec = archive_entry_mtime(entry);
-		meta.mtime.tv_nsec = nsec >= 0 && nsec < 1000000000 ? nsec : 0;
-	}
-	return meta;
-}
-
 static int
-unpack_entry(struct tar *t, struct archive_entry *entry, struct err *e)
+read_entry(struct tar *t, struct archive_entry *entry, struct err *e)
 {
 	const char *name = archive_entry_pathname(entry);
-	const char *hardlink = archive_entry_hardlink(entry);
-	const struct unpack_meta meta = meta_of(entry);
+	const int is_hardlink = archive_entry_hardlink(entry) != NULL;
 	const mode_t type = archive_entry_filetype(entry);
 	char path[UNPACK_PATH_ROOM];
 
@@ -224,19 +290,18 @@ unpack_entry(struct tar *t, struct archive_entry *entry, struct err *e)
 		return -1;
 	if (archive_entry_size(entry) < 0)
 		return err_set(e, ERR_DATA, "has a negative size");
-	if (unpack_limits_content(t->limits, t->usage, (uint64_t)archive_entry_size(entry), e) < 0)
-		return -1;
-	if (path[0] == '\0' && (hardlink != NULL || type != AE_IFDIR))
+	if (path[0] == '\0' && (is_hardlink || type != AE_IFDIR))
 		return err_set(e, ERR_DATA, "the install itself can only be a directory");
-	if (hardlink != NULL)
-		return unpack_hardlink(t, path, hardlink, e);
+	if (is_hardlink)
+		return read_hardlink(t, path, entry, e);
 	switch (type) {
 	case AE_IFREG:
-		return unpack_file(t, path, entry, &meta, e);
+		return read_file(t, path, entry, e);
 	case AE_IFDIR:
-		return unpack_write_dir(t->writer, path, &meta, e);
+		(void)add_entry(t, UNPACK_STEP_DIR, path, entry);
+		return 0;
 	case AE_IFLNK:
-		return unpack_symlink(t, path, archive_entry_symlink(entry), &meta, e);
+		return read_symlink(t, path, entry, e);
 	default:
 		return err_set(e, ERR_DATA, "is %s", special_name(type));
 	}
@@ -277,7 +342,7 @@ next_entry(struct tar *t, struct archive_entry **entry)
 }
 
 static int
-unpack_entries(struct tar *t, struct err *e)
+read_entries(struct tar *t, struct err *e)
 {
 	struct archive_entry *entry = NULL;
 	const char *name;
@@ -287,7 +352,7 @@ unpack_entries(struct tar *t, struct err *e)
 		name = archive_entry_pathname(entry);
 		unpack_name_show(t->entry, name != NULL ? name : "");
 		t->entries++;
-		if (unpack_entry(t, entry, e) < 0)
+		if (read_entry(t, entry, e) < 0)
 			return e->class == ERR_DATA ? err_wrap(e, "entry \"%s\"", t->entry) : -1;
 	}
 	/* A warning is about something that was dropped or changed: that is not what was signed for. */
@@ -299,13 +364,12 @@ static int
 check_end(struct tar *t, struct err *e)
 {
 	uint64_t end = (uint64_t)archive_filter_bytes(t->archive, 0);
-	const void *block;
 	ssize_t n;
 
 	if (end < (uint64_t)archive_read_header_position(t->archive) + 512)
 		return err_set(e, ERR_DATA,
 		    "the archive is cut short: it has no end-of-archive mark");
-	while ((n = read_pipe(t, &block, e)) > 0)
+	while ((n = read_block(t, e)) > 0)
 		if (t->content_bytes > end || t->read_bytes - end > PADDING_MAX_BYTES)
 			break;
 	if (n < 0)
@@ -320,19 +384,15 @@ check_end(struct tar *t, struct err *e)
 }
 
 int
-unpack_tar(struct unpack_pipe *pipe, struct unpack_writer *writer,
-    const struct unpack_limits *limits, struct unpack_usage *usage, struct err *e)
+unpack_tar(const struct unpack_tar *from, struct err *e)
 {
 	__attribute__((cleanup(release))) struct tar t = {
-		.pipe = pipe,
-		.writer = writer,
-		.limits = limits,
-		.usage = usage,
+		.from = from,
 		.read_max = HEADERS_MAX_BYTES,
 		.read_err = ERR_INIT,
 	};
 
-	if (open_tar(&t, e) < 0 || unpack_entries(&t, e) < 0)
+	if (open_tar(&t, e) < 0 || read_entries(&t, e) < 0)
 		return -1;
 	return check_end(&t, e);
 }

@@ -26,7 +26,6 @@ struct unpack_writer {
 	uint64_t file_end;        /* up to where it was written */
 	uint64_t sent;            /* up to where the disk was told to begin */
 	uint64_t solid, reserved; /* its size, if it has no holes; up to where it has blocks */
-	struct unpack_tag *tag;   /* of it; NULL without a list */
 };
 
 static int
@@ -73,7 +72,6 @@ unpack_write_new(int root, const struct unpack_limits *limits, struct unpack_usa
 	w->file = -1;
 	w->place = (struct unpack_place){ root, bends_modes(root), limits, usage, list };
 	w->trail = unpack_trail_new(&w->place);
-	w->tag = list != NULL ? unpack_list_tag(list) : NULL;
 	return w;
 }
 
@@ -180,8 +178,6 @@ unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack
 	memcpy(w->file_path, path, strlen(path) + 1);
 	w->file_end = w->sent = w->reserved = 0;
 	w->solid = solid;
-	if (w->tag != NULL)
-		unpack_tag_begin(w->tag);
 	return 0;
 }
 
@@ -226,14 +222,8 @@ unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t 
 {
 	const char *at = data;
 
-	if (offset < w->file_end)
-		return err_set(e, ERR_DATA, "has parts that overlap");
 	if (reserve(w, offset + n, e) < 0)
 		return -1;
-	if (w->tag != NULL) {
-		unpack_tag_add_zeros(w->tag, offset - w->file_end);
-		unpack_tag_add(w->tag, data, n);
-	}
 	while (n > 0) {
 		ssize_t done = pwrite(w->file, at, n, (off_t)offset);
 
@@ -250,19 +240,9 @@ unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t 
 	return 0;
 }
 
-static int
-list_file(struct unpack_writer *w, uint64_t size, struct err *e)
-{
-	unsigned char tag[UNPACK_TAG_BYTES];
-
-	unpack_tag_add_zeros(w->tag, size - w->file_end);
-	if (unpack_tag_end(w->tag, tag, e) < 0)
-		return -1;
-	return unpack_list_file(w->place.list, w->file_path, w->file_meta.mode, size, tag, e);
-}
-
 int
-unpack_write_close(struct unpack_writer *w, uint64_t size, struct err *e)
+unpack_write_close(struct unpack_writer *w, uint64_t size,
+    const unsigned char tag[UNPACK_TAG_BYTES], struct err *e)
 {
 	const struct timespec times[2] = { { 0, UTIME_OMIT }, w->file_meta.mtime };
 	int fd = w->file;
@@ -276,7 +256,9 @@ unpack_write_close(struct unpack_writer *w, uint64_t size, struct err *e)
 	w->file = -1;
 	if (close(fd) < 0)
 		return unpack_trail_failed(e, "write", w->file_path);
-	return w->tag != NULL ? list_file(w, size, e) : 0;
+	if (w->place.list == NULL)
+		return 0;
+	return unpack_list_file(w->place.list, w->file_path, w->file_meta.mode, size, tag, e);
 }
 
 int

@@ -50,12 +50,13 @@ int unpack_write_hardlink(struct unpack_writer *w, const char *path, const char 
 int unpack_write_open(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,
     uint64_t solid, struct err *e);
 
-/** Write n bytes at this offset of the file just opened; what lies before was written, or is a hole. */
+/** Write n bytes at this offset of the file just opened; what of it lies before was written, or is a hole. */
 int unpack_write_data(struct unpack_writer *w, const void *data, size_t n, uint64_t offset,
     struct err *e);
 
-/** Finish the file: its size (a hole may be at the end), mode and time. */
-int unpack_write_close(struct unpack_writer *w, uint64_t size, struct err *e);
+/** Finish the file: its size (a hole may be at the end), mode and time. `tag` is for the list. */
+int unpack_write_close(struct unpack_writer *w, uint64_t size,
+    const unsigned char tag[UNPACK_TAG_BYTES], struct err *e);
 
 /** Give the directories that are still open their modes and times, once all is written. */
 int unpack_write_finish(struct unpack_writer *w, struct err *e);
