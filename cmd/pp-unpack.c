@@ -61,6 +61,7 @@ enum {
 	OPTION_MAX_FILES,
 	OPTION_MAX_RATIO,
 	OPTION_ROOM,
+	OPTION_START_SYNC,
 	OPTION_VERBOSE,
 	OPTION_CHECK,
 	OPTION_SHARE,
@@ -81,6 +82,7 @@ static const struct option long_options[] = {
 	{ "max-files", required_argument, NULL, OPTION_MAX_FILES },
 	{ "max-ratio", required_argument, NULL, OPTION_MAX_RATIO },
 	{ "room", required_argument, NULL, OPTION_ROOM },
+	{ "start-sync", no_argument, NULL, OPTION_START_SYNC },
 	{ "verbose", no_argument, NULL, OPTION_VERBOSE },
 	{ "check", no_argument, NULL, OPTION_CHECK },
 	{ "share", required_argument, NULL, OPTION_SHARE },
@@ -172,6 +174,9 @@ take_option(struct command *c, int option, struct err *e)
 		return parse_number("max-ratio", 1, INT64_MAX, &l->max_ratio, e);
 	case OPTION_ROOM:
 		return parse_number("room", 0, INT64_MAX, &l->room_bytes, e);
+	case OPTION_START_SYNC:
+		c->o.start_sync = 1;
+		return 0;
 	case OPTION_VERBOSE:
 		c->verbose = 1;
 		return 0;

@@ -60,6 +60,7 @@ struct jobs {
 /* Those of the job that this process is. */
 static struct counter *own_counter;
 static int own_report = -1;
+static int alone = 1;
 
 void
 jobs_progress(void *unused, uint64_t done, uint64_t total)
@@ -69,6 +70,12 @@ jobs_progress(void *unused, uint64_t done, uint64_t total)
 		return;
 	own_counter->total = total;
 	own_counter->done = done;
+}
+
+int
+jobs_is_alone(void)
+{
+	return alone;
 }
 
 void
@@ -144,6 +151,7 @@ fork_job(struct jobs *jobs, struct pass *p, const struct agent *agent, struct jo
 	if (job->pid < 0)
 		return err_sys(e, "fork for: %s", job->step->text);
 	if (job->pid == 0) {
+		alone = jobs->max == 1 || jobs->n == 1;
 		own_counter = jobs->counters != NULL ? &jobs->counters[job->place] : NULL;
 		be_job(p, agent, job, parent, report_far, log_far);
 	}

@@ -26,6 +26,9 @@ void jobs_apply(struct pass *p, const struct agent *agent, const struct plan *pl
  */
 void jobs_settle(void);
 
+/** In such a step: is no other one carried out at the same time? */
+int jobs_is_alone(void);
+
 /** In such a step: so many bytes are done, of so many (0: unknown). For a fetch_options.progress. */
 void jobs_progress(void *unused, uint64_t done, uint64_t total);
 

@@ -128,6 +128,7 @@ describe(const struct pass *p, const struct intent_app *app, const char *path, i
 		.max_ratio = settings_number(p->settings, "max-ratio", 0),
 		.keys = keys_dir(p),
 		.link_unchanged = settings_flag(p->settings, "link-unchanged"),
+		.start_sync = jobs_is_alone(),
 		.settling = jobs_settle,
 	};
 	if (reserve_setting(p, &in->reserve, e) < 0 ||

@@ -290,6 +290,8 @@ run_unpacker(const struct install *in, int staging, const struct install_source 
 		call_number(&c, "max-ratio", in->max_ratio);
 	if (log_verbose())
 		call_flag(&c, "--verbose");
+	if (in->start_sync)
+		call_flag(&c, "--start-sync");
 	status = call_run(&c, staging, source->fd, &output, e);
 	if (status < 0)
 		return -1;

@@ -31,6 +31,7 @@ struct install {
 	const char *keys;   /* the directory of trusted keys */
 	int link_unchanged; /* hard-link unchanged files where they cannot be cloned */
 
+	int start_sync;         /* give the disk its work while there is more to write */
 	void (*settling)(void); /* called when all is written and has to get to the disk; or NULL */
 };
 

@@ -16,6 +16,7 @@ struct unpacking {
 	struct unpack_digest *digest; /* of the artifact, as it is unpacked */
 	struct unpack_stream *stream;
 	struct unpack_pipe *pipe;
+	struct unpack_sync *sync;
 };
 
 static void
@@ -25,6 +26,7 @@ release(struct unpacking *u)
 	unpack_stream_free(u->stream);
 	unpack_digest_free(u->digest);
 	unpack_write_free(u->writer);
+	unpack_sync_free(u->sync);
 }
 
 static int
@@ -42,9 +44,9 @@ make(struct unpack_writer *w, const struct unpack_step *step, struct err *e)
 	case UNPACK_STEP_DATA:
 		return unpack_write_data(w, step->data, step->size, step->offset, e);
 	case UNPACK_STEP_CLOSE:
-		return unpack_write_close(w, step->size, step->tag, e);
+		break;
 	}
-	return err_set(e, ERR_FAIL, "bug: a step of no kind");
+	return unpack_write_close(w, step->size, step->tag, e);
 }
 
 static int
@@ -105,7 +107,8 @@ unpack_run(int artifact, int root, const struct unpack_options *o, struct err *e
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_USAGE, "the artifact on stdin is not a regular file");
 	u.usage.artifact_bytes = (uint64_t)st.st_size;
-	u.writer = unpack_write_new(root, &o->limits, &u.usage, o->list, e);
+	u.sync = o->start_sync ? unpack_sync_new(root) : NULL;
+	u.writer = unpack_write_new(root, &o->limits, &u.usage, o->list, u.sync, e);
 	if (u.writer == NULL)
 		return -1;
 	if (o->sha256 == NULL && o->sign == NULL)

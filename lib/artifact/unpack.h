@@ -23,6 +23,7 @@ struct unpack_options {
 	struct unpack_limits limits;
 	struct unpack_list *list; /* of what is unpacked; NULL: none is written */
 	int leased;               /* the artifact is under a lease of unpack_lease.h */
+	int start_sync;           /* give the disk its work while there is more to write */
 };
 
 /**
@@ -34,7 +35,7 @@ struct unpack_options {
  *          symlinks that stay inside; hard links. Not: owners, xattrs, ACLs.
  * Effect:  what is to be verified is before anything is written; an artifact that has changed by the
  *          time it is unpacked is an error. On failure what was written so far stays for the caller
- *          to sweep. Nothing is synced or renamed: the caller does that, once.
+ *          to sweep. What has to be on the disk, and renamed, is for the caller to see to.
  * Needs:   umask 0; LC_CTYPE of a UTF-8 locale, for names that are not ASCII.
  * Returns: 0; or -1 with *e set: ERR_DATA if the artifact is bad, naming the entry.
  */

@@ -64,9 +64,9 @@ read_block(struct tar *t, struct err *e)
 	ssize_t n;
 
 	t->block_bytes = 0;
-	/* The writer has failed, and it is that which is told. */
+	/* The writer has failed: that is what is told, and not this. */
 	if (block == NULL)
-		return err_set(e, ERR_FAIL, "nothing more can be written");
+		return -1;
 	n = unpack_stream_read(t->from->stream, block, UNPACK_PIPE_BLOCK_BYTES, e);
 	if (n <= 0)
 		return n;

@@ -19,6 +19,7 @@
 struct unpack_writer {
 	struct unpack_place place;
 	struct unpack_trail *trail;
+	struct unpack_sync *sync; /* NULL: none */
 
 	int file; /* being written, or -1 */
 	char file_path[UNPACK_PATH_ROOM];
@@ -62,7 +63,7 @@ bends_modes(int root)
 
 struct unpack_writer *
 unpack_write_new(int root, const struct unpack_limits *limits, struct unpack_usage *usage,
-    struct unpack_list *list, struct err *e)
+    struct unpack_list *list, struct unpack_sync *sync, struct err *e)
 {
 	struct unpack_writer *w;
 
@@ -72,6 +73,7 @@ unpack_write_new(int root, const struct unpack_limits *limits, struct unpack_usa
 	w->file = -1;
 	w->place = (struct unpack_place){ root, bends_modes(root), limits, usage, list };
 	w->trail = unpack_trail_new(&w->place);
+	w->sync = sync;
 	return w;
 }
 
@@ -253,6 +255,8 @@ unpack_write_close(struct unpack_writer *w, uint64_t size,
 		return unpack_trail_failed(e, "chmod", w->file_path);
 	if (futimens(fd, times) < 0)
 		return unpack_trail_failed(e, "set the time of", w->file_path);
+	if (w->sync != NULL)
+		unpack_sync_wrote(w->sync, w->file_end - w->sent);
 	w->file = -1;
 	if (close(fd) < 0)
 		return unpack_trail_failed(e, "write", w->file_path);

@@ -16,6 +16,7 @@
 
 #include "lib/artifact/unpack_limits.h"
 #include "lib/artifact/unpack_list.h"
+#include "lib/artifact/unpack_sync.h"
 #include "lib/artifact/unpack_trail.h"
 #include "lib/base/err.h"
 
@@ -23,13 +24,13 @@ struct unpack_writer;
 
 /**
  * A writer into the empty directory `root`, opened O_RDONLY, that counts what it makes in `usage` and
- * enters it into `list`, unless that is NULL.
+ * enters it into `list`, and tells `sync` about it, unless they are NULL.
  *
  * Returns: the writer; or NULL with *e set (ERR_USAGE if the directory is not empty).
  * Owns:    the caller frees the writer, and after that what it was given.
  */
 struct unpack_writer *unpack_write_new(int root, const struct unpack_limits *limits,
-    struct unpack_usage *usage, struct unpack_list *list, struct err *e);
+    struct unpack_usage *usage, struct unpack_list *list, struct unpack_sync *sync, struct err *e);
 
 /** Make a directory, or note a new mode and time for one that is there. "" is the install itself. */
 int unpack_write_dir(struct unpack_writer *w, const char *path, const struct unpack_meta *meta,

@@ -403,6 +403,25 @@ begun_meanwhile() {
 	[ "$(installed)" = "v1 v2 v3" ]
 }
 
+# How many were told to keep the disk busy meanwhile?
+syncing_early() {
+	rm -rf "$INSTALLS"
+	traced -f -v -s 200 -o "$BATS_TEST_TMPDIR/trace" -e trace=execve "$PP" converge preparer --repo="$REPO_URL" "$@" 2>/dev/null
+	grep -c 'execve(.*pp-unpack.*"--start-sync".* = 0' "$BATS_TEST_TMPDIR/trace" || :
+}
+
+@test "the disk begins early only where one artifact has the node to itself" {
+	need strace
+	repo_add slug v1
+	repo_add slug v2
+	intend v1:prep
+	[ "$(syncing_early --jobs=2)" -eq 1 ]
+	intend v1:prep,v2:prep
+	[ "$(syncing_early --jobs=1)" -eq 2 ]
+	[ "$(syncing_early --jobs=2)" -eq 0 ]
+	[ "$(installed)" = "v1 v2" ]
+}
+
 @test "what each logs comes together and in order, whichever is done first" {
 	for v in v1 v2 v3; do
 		repo_add slug "$v"

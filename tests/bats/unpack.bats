@@ -1618,6 +1618,40 @@ become root: EPERM" ]
 	[ "$stderr" = "start a thread: Resource temporarily unavailable" ]
 }
 
+# Unpack 100 files of 1.5 MB, and print how often the disk was told to begin: synced STRACE_ARG... -- ARG...
+synced() {
+	local inject=()
+
+	while [ "$1" != -- ]; do
+		inject+=("$1")
+		shift
+	done
+	shift
+	restage
+	(cd "$STAGE" && ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" exec strace -f -qq -e trace=syncfs,clone \
+		-o "$BATS_TEST_TMPDIR/trace" "${inject[@]}" "$PP_UNPACK" "$@" <"$TAR") || return
+	[ "$(find "$STAGE" -size 1500000c | wc -l)" -eq 100 ] || return
+	grep -c syncfs "$BATS_TEST_TMPDIR/trace" || :
+}
+
+@test "--start-sync gives the disk its work meanwhile, and whether that fails is no matter" {
+	mkdir "$TREE/t"
+	head -c 1500000 /dev/urandom | tee "$TREE"/t/{1..100} >/dev/null
+	tar -C "$TREE" -cf "$TAR" .
+	[ "$(synced --)" -eq 0 ]
+	[ "$(synced -- --start-sync)" -ge 1 ]
+	[ "$(synced --inject=syncfs:error=EIO -- --start-sync)" -ge 1 ]
+	[ "$(synced --inject=clone:error=EAGAIN:when=2 -- --start-sync)" -eq 0 ]
+	grep -q 'clone(.*EAGAIN' "$BATS_TEST_TMPDIR/trace"
+	# What takes little time anyway needs no thread for it.
+	rm "$TREE"/t/?? "$TREE/t/100"
+	tar -C "$TREE" -cf "$TAR" .
+	restage
+	(cd "$STAGE" && ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" strace -f -qq -e trace=clone \
+		-o "$BATS_TEST_TMPDIR/trace" "$PP_UNPACK" --start-sync <"$TAR")
+	[ "$(grep -c 'clone(' "$BATS_TEST_TMPDIR/trace")" -eq 1 ]
+}
+
 @test "a descriptor that is not open is a usage error" {
 	make_tar + name=f
 	run -64 --separate-stderr unpack --list=200
