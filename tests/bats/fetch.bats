@@ -349,6 +349,20 @@ secret_file() {
 	nothing_besides
 }
 
+@test "what crawls in is written as it comes, and not only when there is much of it" {
+	intend
+	repo_add_big
+	http_start "$REPO" - <<-'CONF'
+		limit_rate 10k;
+	CONF
+	"$PP" converge preparer --repo="$HTTP_URL" >/dev/null 2>&1 3>&- &
+	pid=$!
+	wait_until 30 test -s "$PART"
+	kill -9 "$pid"
+	wait "$pid" 2>/dev/null || :
+	[ "$(stat -c %s "$PART")" -lt 200000 ]
+}
+
 @test "what has changed meanwhile is fetched anew" {
 	intend
 	repo_add_big
