@@ -2,21 +2,27 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <obstack.h>
 #include <pthread.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 
 /* What is in the pipe was just written by one thread and is read next by the other: it should still be
  * in the cache then. */
 #define BATCHES 4
-#define CHUNK_BYTES (64 << 10) /* of steps */
+#define CHUNK_BYTES ((size_t)64 << 10) /* of steps */
 #define STACK_BYTES ((size_t)256 << 10)
+
+/* Memory that is given out piece by piece, and taken back at once. */
+struct chunk {
+	struct chunk *next;
+	size_t used, room;
+	_Alignas(max_align_t) char bytes[];
+};
 
 struct batch {
 	char *block;
-	struct obstack memory; /* of the steps, and what they have beside the block */
-	void *start;           /* of that memory */
+	struct chunk *chunks; /* of the steps, and what they have beside the block */
 	struct unpack_step *first, *last;
 };
 
@@ -38,13 +44,36 @@ struct unpack_pipe {
 };
 
 static void *
-get_chunk(size_t n)
+get_memory(struct batch *b, size_t n)
 {
-	return xcalloc(1, n);
+	const size_t align = _Alignof(max_align_t), rounded = (n + align - 1) / align * align;
+	const size_t room = rounded > CHUNK_BYTES ? rounded : CHUNK_BYTES;
+	struct chunk *c = b->chunks;
+
+	if (c == NULL || c->room - c->used < rounded) {
+		c = xcalloc(1, sizeof *c + room);
+		c->next = b->chunks;
+		c->room = room;
+		b->chunks = c;
+	}
+	c->used += rounded;
+	return c->bytes + c->used - rounded;
 }
 
-#define obstack_chunk_alloc get_chunk
-#define obstack_chunk_free free
+/* Take back what it gave out; the chunk that it began with stays. */
+static void
+empty(struct batch *b)
+{
+	struct chunk *c;
+
+	while ((c = b->chunks) != NULL && c->next != NULL) {
+		b->chunks = c->next;
+		free(c);
+	}
+	if (c != NULL)
+		c->used = 0;
+	b->first = b->last = NULL;
+}
 
 /* The batch that was being filled is the writer's now. */
 static void
@@ -71,14 +100,6 @@ run(void *data)
 	return NULL;
 }
 
-static void
-prepare(struct batch *b)
-{
-	b->block = xcalloc(1, UNPACK_PIPE_BLOCK_BYTES);
-	obstack_begin(&b->memory, CHUNK_BYTES);
-	b->start = obstack_alloc(&b->memory, 0);
-}
-
 struct unpack_pipe *
 unpack_pipe_new(int (*read)(void *data, struct unpack_pipe *p, struct err *e), void *data,
     struct err *e)
@@ -89,7 +110,7 @@ unpack_pipe_new(int (*read)(void *data, struct unpack_pipe *p, struct err *e), v
 	p->read = read;
 	p->data = data;
 	for (size_t i = 0; i < BATCHES; i++)
-		prepare(&p->batches[i]);
+		p->batches[i].block = xcalloc(1, UNPACK_PIPE_BLOCK_BYTES);
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->filled, NULL);
 	(void)pthread_cond_init(&p->freed, NULL);
@@ -121,9 +142,7 @@ unpack_pipe_block(struct unpack_pipe *p)
 	(void)pthread_mutex_unlock(&p->lock);
 	if (b == NULL)
 		return NULL;
-	obstack_free(&b->memory, b->start);
-	b->start = obstack_alloc(&b->memory, 0);
-	b->first = b->last = NULL;
+	empty(b);
 	p->filling = b;
 	return b->block;
 }
@@ -146,7 +165,7 @@ unpack_pipe_step(struct unpack_pipe *p, enum unpack_step_kind kind)
 void *
 unpack_pipe_keep(struct unpack_pipe *p, const void *data, size_t n)
 {
-	return obstack_copy(&p->filling->memory, data, n);
+	return memcpy(get_memory(p->filling, n), data, n);
 }
 
 int
@@ -188,7 +207,8 @@ unpack_pipe_free(struct unpack_pipe *p)
 	(void)pthread_cond_destroy(&p->filled);
 	(void)pthread_mutex_destroy(&p->lock);
 	for (size_t i = 0; i < BATCHES; i++) {
-		obstack_free(&p->batches[i].memory, NULL);
+		empty(&p->batches[i]);
+		free(p->batches[i].chunks);
 		free(p->batches[i].block);
 	}
 	free(p);

@@ -9,6 +9,7 @@
 
 #define BLOCKS 50
 #define STEPS 300 /* in a block */
+#define LARGE_BYTES 100000
 
 struct story {
 	int blocks, steps;  /* to be told */
@@ -40,6 +41,8 @@ tell(void *data, struct unpack_pipe *p, struct err *e)
 			step->data = block + i;
 			step->size = UNPACK_PIPE_BLOCK_BYTES - (size_t)i;
 			step->path = unpack_pipe_keep(p, &number, sizeof number);
+			if (i % 100 == 0)
+				step->target = unpack_pipe_keep(p, block, LARGE_BYTES);
 			number++;
 		}
 	}
@@ -53,6 +56,9 @@ is_right(const struct unpack_step *step, uint64_t number, char fill)
 	uint64_t kept;
 
 	memcpy(&kept, step->path, sizeof kept);
+	if (step->target != NULL &&
+	    (step->target[0] != fill || step->target[LARGE_BYTES - 1] != fill))
+		return 0;
 	return step->kind == UNPACK_STEP_DATA && step->offset == number && kept == number &&
 	    step->entry == NULL && data[0] == fill && data[step->size - 1] == fill;
 }
