@@ -1628,7 +1628,7 @@ synced() {
 	done
 	shift
 	restage
-	(cd "$STAGE" && ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" exec strace -f -qq -e trace=syncfs,clone \
+	(cd "$STAGE" && ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" exec strace -f -qq -e trace=syncfs,clone,clone3 \
 		-o "$BATS_TEST_TMPDIR/trace" "${inject[@]}" "$PP_UNPACK" "$@" <"$TAR") || return
 	[ "$(find "$STAGE" -size 1500000c | wc -l)" -eq 100 ] || return
 	grep -c syncfs "$BATS_TEST_TMPDIR/trace" || :
@@ -1641,15 +1641,15 @@ synced() {
 	[ "$(synced --)" -eq 0 ]
 	[ "$(synced -- --start-sync)" -ge 1 ]
 	[ "$(synced --inject=syncfs:error=EIO -- --start-sync)" -ge 1 ]
-	[ "$(synced --inject=clone:error=EAGAIN:when=2 -- --start-sync)" -eq 0 ]
-	grep -q 'clone(.*EAGAIN' "$BATS_TEST_TMPDIR/trace"
+	[ "$(synced --inject=clone,clone3:error=EAGAIN:when=2 -- --start-sync)" -eq 0 ]
+	grep -q 'clone.*EAGAIN' "$BATS_TEST_TMPDIR/trace"
 	# What takes little time anyway needs no thread for it.
 	rm "$TREE"/t/?? "$TREE/t/100"
 	tar -C "$TREE" -cf "$TAR" .
 	restage
-	(cd "$STAGE" && ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" strace -f -qq -e trace=clone \
+	(cd "$STAGE" && ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" strace -f -qq -e trace=exit \
 		-o "$BATS_TEST_TMPDIR/trace" "$PP_UNPACK" --start-sync <"$TAR")
-	[ "$(grep -c 'clone(' "$BATS_TEST_TMPDIR/trace")" -eq 1 ]
+	[ "$(grep -c 'exit(' "$BATS_TEST_TMPDIR/trace")" -eq 1 ]
 }
 
 @test "a descriptor that is not open is a usage error" {
