@@ -11,6 +11,7 @@
 
 struct unpacking {
 	const struct unpack_options *o;
+	uint64_t artifact_bytes;
 	struct unpack_usage usage;
 	struct unpack_writer *writer;
 	struct unpack_digest *digest; /* of the artifact, as it is unpacked */
@@ -54,7 +55,7 @@ take_step(struct unpacking *u, const struct unpack_step *step, struct err *e)
 {
 	if (step->entry == NULL)
 		return make(u->writer, step, e);
-	if (unpack_limits_content(&u->o->limits, &u->usage, step->size, e) == 0 &&
+	if (unpack_limits_room(&u->o->limits, &u->usage, step->size, e) == 0 &&
 	    make(u->writer, step, e) == 0)
 		return 0;
 	return e->class == ERR_DATA ? err_wrap(e, "entry \"%s\"", step->entry) : -1;
@@ -70,7 +71,7 @@ read_artifact(void *data, struct unpack_pipe *pipe, struct err *e)
 		.pipe = pipe,
 		.tag = u->o->list != NULL ? unpack_list_tag(u->o->list) : NULL,
 		.limits = &u->o->limits,
-		.artifact_bytes = u->usage.artifact_bytes,
+		.artifact_bytes = u->artifact_bytes,
 	};
 
 	return unpack_tar(&from, e);
@@ -106,7 +107,7 @@ unpack_run(int artifact, int root, const struct unpack_options *o, struct err *e
 		return err_sys(e, "stat the artifact");
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_USAGE, "the artifact on stdin is not a regular file");
-	u.usage.artifact_bytes = (uint64_t)st.st_size;
+	u.artifact_bytes = (uint64_t)st.st_size;
 	u.sync = o->start_sync ? unpack_sync_new(root) : NULL;
 	u.writer = unpack_write_new(root, &o->limits, &u.usage, o->list, u.sync, e);
 	if (u.writer == NULL)

@@ -6,8 +6,9 @@
 #define DISK_BLOCK_BYTES UINT64_C(4096)
 
 /* Sizes are at most INT64_MAX each, and together they are checked each time: no overflow. */
-static int
-take_room(const struct unpack_limits *l, struct unpack_usage *u, uint64_t size_bytes, struct err *e)
+int
+unpack_limits_room(const struct unpack_limits *l, struct unpack_usage *u, uint64_t size_bytes,
+    struct err *e)
 {
 	const uint64_t blocks =
 	    size_bytes / DISK_BLOCK_BYTES + (size_bytes % DISK_BLOCK_BYTES != 0);
@@ -28,7 +29,7 @@ unpack_limits_entry(const struct unpack_limits *l, struct unpack_usage *u, struc
 		return err_set(e, ERR_DATA, "more than %" PRIu64 " files in the artifact",
 		    l->max_files);
 	u->files++;
-	return take_room(l, u, DISK_BLOCK_BYTES, e);
+	return unpack_limits_room(l, u, DISK_BLOCK_BYTES, e);
 }
 
 int
@@ -39,16 +40,14 @@ unpack_limits_content(const struct unpack_limits *l, struct unpack_usage *u, uin
 		return err_set(e, ERR_DATA, "the artifact unpacks to more than %" PRIu64 " bytes",
 		    l->max_size_bytes);
 	u->size_bytes += size_bytes;
-	if (unpack_limits_ratio(l, u->artifact_bytes, u->size_bytes, e) < 0)
-		return -1;
-	return take_room(l, u, size_bytes, e);
+	return unpack_limits_ratio(l, u, u->size_bytes, e);
 }
 
 int
-unpack_limits_ratio(const struct unpack_limits *l, uint64_t artifact_bytes, uint64_t out_bytes,
+unpack_limits_ratio(const struct unpack_limits *l, const struct unpack_usage *u, uint64_t out_bytes,
     struct err *e)
 {
-	if (out_bytes <= UNPACK_RATIO_FREE_BYTES || out_bytes / l->max_ratio < artifact_bytes)
+	if (out_bytes <= UNPACK_RATIO_FREE_BYTES || out_bytes / l->max_ratio < u->artifact_bytes)
 		return 0;
 	return err_set(e, ERR_DATA,
 	    "the artifact unpacks to more than %" PRIu64

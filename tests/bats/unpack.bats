@@ -1183,6 +1183,14 @@ same_tree() {
 	damaged 'entry "s": *as a bomb would*'
 }
 
+@test "hostile: a sparse file of 9 EB, all of which would have to be tagged" {
+	make_tar + name=x pax:GNU.sparse.major=1 pax:GNU.sparse.minor=0 pax:GNU.sparse.name=s \
+		pax:GNU.sparse.realsize=9000000000000000000 'data=1\x0a0\x0a5\x0a' zeros=600
+	run -65 --separate-stderr timeout 20 sh -c 'cd "$1" && exec "$2" --list=9 <"$3" 9>"$4"' \
+		sh "$STAGE" "$PP_UNPACK" "$TAR" "$BATS_TEST_TMPDIR/list"
+	[ "$stderr" = 'entry "s": the artifact unpacks to more than 68719476736 bytes' ]
+}
+
 @test "hostile: an archive after the archive" {
 	refuses 'garbage follows the end of the archive' \
 		'tail=second archive' + name=f
