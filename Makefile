@@ -97,7 +97,7 @@ $(BUILD)/base.a: $(BASE_OBJ)
 	$(AR) rcs $@ $^
 
 UNIT_LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/%.o,$(PP_OBJ)) \
-	$(call objects,$(addprefix lib/artifact/unpack_,list.c name.c pipe.c tag.c))
+	$(call objects,$(addprefix lib/artifact/unpack_,list.c name.c pipe.c tag.c thread.c))
 UNIT_LIBS := $(PP_LIBS) -lcrypto
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIB_OBJ)
 	@mkdir -p $(@D)

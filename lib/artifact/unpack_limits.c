@@ -33,21 +33,21 @@ unpack_limits_entry(const struct unpack_limits *l, struct unpack_usage *u, struc
 }
 
 int
-unpack_limits_content(const struct unpack_limits *l, struct unpack_usage *u, uint64_t size_bytes,
+unpack_limits_content(const struct unpack_limits *l, struct unpack_yield *y, uint64_t size_bytes,
     struct err *e)
 {
-	if (size_bytes > l->max_size_bytes - u->size_bytes)
+	if (size_bytes > l->max_size_bytes - y->size_bytes)
 		return err_set(e, ERR_DATA, "the artifact unpacks to more than %" PRIu64 " bytes",
 		    l->max_size_bytes);
-	u->size_bytes += size_bytes;
-	return unpack_limits_ratio(l, u, u->size_bytes, e);
+	y->size_bytes += size_bytes;
+	return unpack_limits_ratio(l, y, y->size_bytes, e);
 }
 
 int
-unpack_limits_ratio(const struct unpack_limits *l, const struct unpack_usage *u, uint64_t out_bytes,
+unpack_limits_ratio(const struct unpack_limits *l, const struct unpack_yield *y, uint64_t out_bytes,
     struct err *e)
 {
-	if (out_bytes <= UNPACK_RATIO_FREE_BYTES || out_bytes / l->max_ratio < u->artifact_bytes)
+	if (out_bytes <= UNPACK_RATIO_FREE_BYTES || out_bytes / l->max_ratio < y->artifact_bytes)
 		return 0;
 	return err_set(e, ERR_DATA,
 	    "the artifact unpacks to more than %" PRIu64

@@ -22,10 +22,15 @@ struct unpack_limits {
 	uint64_t room_bytes;     /* on the file system; UINT64_MAX: not looked at */
 };
 
-/** What it has taken so far. Who reads has one, and who writes has another; both start as zeros. */
+/** What came out of it so far; starts as zeros but for `artifact_bytes`. */
+struct unpack_yield {
+	uint64_t artifact_bytes; /* what it comes out of */
+	uint64_t size_bytes;
+};
+
+/** What was made of it so far; starts as zeros. */
 struct unpack_usage {
-	uint64_t artifact_bytes, size_bytes; /* who reads sets the first one */
-	uint64_t files, room_bytes;          /* who writes */
+	uint64_t files, room_bytes;
 };
 
 /** Count one thing that is about to be made. Returns: 0; -1 with *e set when it is one too many. */
@@ -39,11 +44,11 @@ int unpack_limits_room(const struct unpack_limits *l, struct unpack_usage *u, ui
  * Count the content of a file that is about to be read, holes and all: they are read like the rest, and may
  * be larger than can ever be. Returns: the same.
  */
-int unpack_limits_content(const struct unpack_limits *l, struct unpack_usage *u,
+int unpack_limits_content(const struct unpack_limits *l, struct unpack_yield *y,
     uint64_t size_bytes, struct err *e);
 
 /** May this much come out of the artifact? Returns: 0; -1 with *e set: it looks like a bomb. */
-int unpack_limits_ratio(const struct unpack_limits *l, const struct unpack_usage *u,
+int unpack_limits_ratio(const struct unpack_limits *l, const struct unpack_yield *y,
     uint64_t out_bytes, struct err *e);
 
 #endif

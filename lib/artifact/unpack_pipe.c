@@ -1,17 +1,14 @@
 #include "lib/artifact/unpack_pipe.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <pthread.h>
 #include <string.h>
 
+#include "lib/artifact/unpack_thread.h"
 #include "lib/base/mem.h"
 
 /* What is in the pipe was just written by one thread and is read next by the other: it should still be
  * in the cache then. */
 #define BATCHES 4
 #define CHUNK_BYTES ((size_t)64 << 10) /* of steps */
-#define STACK_BYTES ((size_t)256 << 10)
 
 /* Memory that is given out piece by piece, and taken back at once. */
 struct chunk {
@@ -105,7 +102,6 @@ unpack_pipe_new(int (*read)(void *data, struct unpack_pipe *p, struct err *e), v
     struct err *e)
 {
 	struct unpack_pipe *p = xcalloc(1, sizeof *p);
-	pthread_attr_t attr;
 
 	p->read = read;
 	p->data = data;
@@ -114,11 +110,7 @@ unpack_pipe_new(int (*read)(void *data, struct unpack_pipe *p, struct err *e), v
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->filled, NULL);
 	(void)pthread_cond_init(&p->freed, NULL);
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	errno = pthread_create(&p->thread, &attr, run, p);
-	(void)pthread_attr_destroy(&attr);
-	p->started = errno == 0;
+	p->started = unpack_thread_start(&p->thread, run, p) == 0;
 	if (!p->started) {
 		(void)err_sys(e, "start a thread");
 		unpack_pipe_free(p);

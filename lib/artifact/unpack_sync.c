@@ -1,8 +1,8 @@
 #include "lib/artifact/unpack_sync.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
+#include "lib/artifact/unpack_thread.h"
 #include "lib/base/mem.h"
 
 struct unpack_sync {
@@ -55,7 +55,7 @@ start(struct unpack_sync *s)
 	if (s->tried)
 		return;
 	s->tried = 1;
-	s->started = pthread_create(&s->thread, NULL, run, s) == 0;
+	s->started = unpack_thread_start(&s->thread, run, s) == 0;
 }
 
 void

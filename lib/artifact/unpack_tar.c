@@ -23,7 +23,7 @@ struct tar {
 	struct archive *archive;
 	const char *block; /* that was read last; what is in it need not be copied */
 	size_t block_bytes;
-	struct unpack_usage usage;
+	struct unpack_yield yield;
 	uint64_t entries;
 	uint64_t read_bytes;    /* that libarchive was given */
 	uint64_t read_max;      /* where the headers of an entry have to end, by all means */
@@ -90,7 +90,7 @@ read_tar(struct archive *a, void *data, const void **block)
 	if (n > 0 && t->read_bytes > t->read_max)
 		n = err_set(&t->read_err, ERR_DATA, "more than 16 MiB of headers for one entry");
 	if (n > 0 &&
-	    unpack_limits_ratio(t->from->limits, &t->usage, t->read_bytes, &t->read_err) < 0)
+	    unpack_limits_ratio(t->from->limits, &t->yield, t->read_bytes, &t->read_err) < 0)
 		n = -1;
 	if (n < 0)
 		archive_set_error(a, EIO, "%s", t->read_err.msg);
@@ -290,7 +290,7 @@ read_entry(struct tar *t, struct archive_entry *entry, struct err *e)
 		return -1;
 	if (archive_entry_size(entry) < 0)
 		return err_set(e, ERR_DATA, "has a negative size");
-	if (unpack_limits_content(t->from->limits, &t->usage, (uint64_t)archive_entry_size(entry),
+	if (unpack_limits_content(t->from->limits, &t->yield, (uint64_t)archive_entry_size(entry),
 		e) < 0)
 		return -1;
 	if (path[0] == '\0' && (is_hardlink || type != AE_IFDIR))
@@ -391,7 +391,7 @@ unpack_tar(const struct unpack_tar *from, struct err *e)
 {
 	__attribute__((cleanup(release))) struct tar t = {
 		.from = from,
-		.usage.artifact_bytes = from->artifact_bytes,
+		.yield.artifact_bytes = from->artifact_bytes,
 		.read_max = HEADERS_MAX_BYTES,
 		.read_err = ERR_INIT,
 	};

@@ -383,10 +383,11 @@ pp-test-user" ]
 	[ "$(installed)" = "v1 v2 v3 v4 v5" ]
 }
 
-# How many times was pp-unpack begun before a syncfs(2) was over, where that takes a second?
+# begun_meanwhile SECONDS ARG...: how many times was pp-unpack begun before a syncfs(2) was over, where that
+# takes so long?
 begun_meanwhile() {
-	traced -f -o "$BATS_TEST_TMPDIR/trace" -e trace=execve,syncfs --inject=syncfs:delay_enter=1000000 \
-		"$PP" converge preparer --repo="$REPO_URL" "$@" 2>/dev/null
+	traced -f -o "$BATS_TEST_TMPDIR/trace" -e trace=execve,syncfs --inject=syncfs:delay_enter="${1}000000" \
+		"$PP" converge preparer --repo="$REPO_URL" "${@:2}" 2>/dev/null
 	awk '/syncfs.* = 0/ { exit } /execve\(.*pp-unpack.* = 0/ { n++ } END { print n + 0 }' "$BATS_TEST_TMPDIR/trace"
 }
 
@@ -396,10 +397,10 @@ begun_meanwhile() {
 		repo_add slug "$v"
 	done
 	intend v1:prep,v2:prep,v3:prep
-	[ "$(begun_meanwhile --jobs=1)" -eq 1 ]
+	[ "$(begun_meanwhile 1 --jobs=1)" -eq 1 ]
 	[ "$(installed)" = "v1 v2 v3" ]
 	rm -r "$INSTALLS"
-	[ "$(begun_meanwhile --jobs=2)" -eq 3 ]
+	[ "$(begun_meanwhile 5 --jobs=2)" -eq 3 ]
 	[ "$(installed)" = "v1 v2 v3" ]
 }
 
