@@ -140,5 +140,8 @@ pid_of() {
 	[ "$(inside pgrep -fc 'sleep 100000[3]')" = 1 ]
 	[ "$(state_of LoadState)" = not-found ]
 	[ -d "$HERE/stage/$APP" ]
-	inside sv -w 5 exit "$THERE/service/$APP"
+	there intent unassign "$APP/demo" web1 >/dev/null
+	setlive --allow-empty
+	[ "$(inside pgrep -fc 'sleep 100000[3]')" = 0 ]
+	[ ! -e "$HERE/stage/$APP" ]
 }

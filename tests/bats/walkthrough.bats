@@ -124,7 +124,7 @@ write_walk() {
 		agent 2-sudoers pp-sudoers --path /etc/sudoers.d
 
 		# From the start, the other way round.
-		sv -w 5 exit /var/service/slug
+		sv -w 30 down /var/service/slug
 		rm -rf /tmp/slug /var/service/slug /var/service-stage/* /etc/servicebuilder.d /data/etc /etc/sudoers.d/pp-slug
 		rm -rf /var/lib/pp
 		sudoers 3-sudoers
@@ -136,7 +136,7 @@ write_walk() {
 		sv status /var/service/slug >/kept/status
 		pp status >/kept/pp-status --config=/etc/servicebuilder.d --runit=/var/service \
 			--runit-stage=/var/service-stage --config-dir=/data/etc/port_authority.d
-		sv -w 5 exit /var/service/slug
+		sv -w 30 down /var/service/slug
 	WALK
 }
 
