@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "lib/artifact/unpack_lease.h"
+#include "lib/artifact/unpack_name.h"
 #include "lib/artifact/unpack_pipe.h"
 #include "lib/artifact/unpack_stream.h"
 #include "lib/artifact/unpack_tar.h"
@@ -58,7 +59,7 @@ take_step(struct unpacking *u, const struct unpack_step *step, struct err *e)
 	if (unpack_limits_room(&u->o->limits, &u->usage, step->size, e) == 0 &&
 	    make(u->writer, step, e) == 0)
 		return 0;
-	return e->class == ERR_DATA ? err_wrap(e, "entry \"%s\"", step->entry) : -1;
+	return e->class == ERR_DATA ? unpack_name_wrap(e, "entry", step->entry) : -1;
 }
 
 /* In the thread that reads; it shares nothing with the writer but the pipe. */

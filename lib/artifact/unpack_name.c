@@ -7,15 +7,6 @@
 
 _Static_assert(UNPACK_PATH_ROOM == PATH_MAX, "a path the kernel takes fits");
 
-static int
-is_printable(const char *s)
-{
-	char safe[UNPACK_PATH_ROOM + 4];
-
-	log_escape(safe, sizeof safe, s);
-	return strcmp(s, safe) == 0;
-}
-
 /* The next component, empty ones and "." left out; NULL at the end. */
 static const char *
 next_component(const char **rest, size_t *length)
@@ -48,7 +39,7 @@ unpack_name_clean(char *clean, const char *name, struct err *e)
 		return err_set(e, ERR_DATA, "the name is empty");
 	if (strlen(name) >= UNPACK_PATH_ROOM)
 		return err_set(e, ERR_DATA, "path is longer than %d bytes", UNPACK_PATH_ROOM - 1);
-	if (!is_printable(name))
+	if (!log_is_plain(name))
 		return err_set(e, ERR_DATA, "name is not one line of printable UTF-8 text");
 	if (name[0] == '/')
 		return err_set(e, ERR_DATA, "path leaves the install: it is absolute");
@@ -82,7 +73,7 @@ target_fault(const char *path, const char *target)
 		return "leaves the install: it is absolute";
 	if (strlen(target) >= UNPACK_PATH_ROOM)
 		return "is too long";
-	if (!is_printable(target))
+	if (!log_is_plain(target))
 		return "is not one line of printable UTF-8 text";
 
 	for (s = path; *s != '\0'; s++)
@@ -125,4 +116,13 @@ unpack_name_show(char *out, const char *name)
 	/* An escaped byte takes four: with less left than that, the name was cut. */
 	if (n + 4 >= room)
 		memcpy(out + n, dots, sizeof dots);
+}
+
+int
+unpack_name_wrap(struct err *e, const char *what, const char *name)
+{
+	char shown[UNPACK_SHOW_ROOM];
+
+	unpack_name_show(shown, name);
+	return err_wrap(e, "%s \"%s\"", what, shown);
 }

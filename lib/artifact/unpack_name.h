@@ -37,4 +37,7 @@ int unpack_name_check_target(const char *path, const char *target, struct err *e
 /** Write `name` to `out` (UNPACK_SHOW_ROOM bytes) as a message can show it: escaped, and cut if long. */
 void unpack_name_show(char *out, const char *name);
 
+/** What *e says is about `what` (such as "entry") of that name. Returns: -1. */
+int unpack_name_wrap(struct err *e, const char *what, const char *name);
+
 #endif

@@ -5,9 +5,9 @@
 #include "lib/artifact/unpack_thread.h"
 #include "lib/base/mem.h"
 
-/* What is in the pipe was just written by one thread and is read next by the other: it should still be
- * in the cache then. */
-#define BATCHES 4
+/* What goes through the pipe should still be in the cache when it is written; but while the kernel has
+ * the writer wait, as when it makes room in a journal, the reader should have some room to go on. */
+#define BATCHES 12
 #define CHUNK_BYTES ((size_t)64 << 10) /* of steps */
 
 /* Memory that is given out piece by piece, and taken back at once. */

@@ -27,7 +27,7 @@ enum unpack_step_kind {
 struct unpack_step {
 	enum unpack_step_kind kind;
 	const struct unpack_step *next;
-	const char *entry; /* as messages show it; NULL: the entry goes on */
+	const char *entry; /* its name in the archive; NULL: the entry goes on */
 	const char *path, *target;
 	struct unpack_meta meta;
 	uint64_t size;  /* of the entry's content; of the data */

@@ -25,11 +25,11 @@ struct tar {
 	size_t block_bytes;
 	struct unpack_yield yield;
 	uint64_t entries;
-	uint64_t read_bytes;    /* that libarchive was given */
-	uint64_t read_max;      /* where the headers of an entry have to end, by all means */
-	uint64_t content_bytes; /* the same up to the last byte that is not zero */
-	struct err read_err;    /* what read_tar() could not return */
-	char entry[UNPACK_SHOW_ROOM];
+	uint64_t read_bytes;         /* that libarchive was given */
+	uint64_t read_max;           /* where the headers of an entry have to end, by all means */
+	uint64_t content_bytes;      /* the same up to the last byte that is not zero */
+	struct err read_err;         /* what read_tar() could not return */
+	char name[UNPACK_PATH_ROOM]; /* of the last entry, as the archive has it; cut if too long */
 };
 
 static void
@@ -202,7 +202,7 @@ add_entry(const struct tar *t, enum unpack_step_kind kind, const char *path,
 	struct unpack_step *step = unpack_pipe_step(t->from->pipe, kind);
 	const long nsec = archive_entry_mtime_nsec(entry);
 
-	step->entry = keep_text(t, t->entry);
+	step->entry = keep_text(t, t->name);
 	step->path = keep_text(t, path);
 	step->size = (uint64_t)archive_entry_size(entry);
 	step->meta = (struct unpack_meta){ archive_entry_perm(entry), { 0, UTIME_OMIT } };
@@ -236,12 +236,10 @@ static int
 read_hardlink(struct tar *t, const char *path, struct archive_entry *entry, struct err *e)
 {
 	const char *target = archive_entry_hardlink(entry);
-	char clean[UNPACK_PATH_ROOM], shown[UNPACK_SHOW_ROOM];
+	char clean[UNPACK_PATH_ROOM];
 
-	if (unpack_name_clean(clean, target, e) < 0) {
-		unpack_name_show(shown, target);
-		return err_wrap(e, "hard link target \"%s\"", shown);
-	}
+	if (unpack_name_clean(clean, target, e) < 0)
+		return unpack_name_wrap(e, "hard link target", target);
 	add_entry(t, UNPACK_STEP_HARDLINK, path, entry)->target = keep_text(t, clean);
 	return 0;
 }
@@ -324,9 +322,8 @@ header_failed(struct tar *t, struct archive_entry *entry, int r, struct err *e)
 	if (e->class != ERR_DATA)
 		return -1;
 	if (name == NULL)
-		return err_wrap(e, "after entry \"%s\"", t->entry);
-	unpack_name_show(t->entry, name);
-	return err_wrap(e, "entry \"%s\"", t->entry);
+		return unpack_name_wrap(e, "after entry", t->name);
+	return unpack_name_wrap(e, "entry", name);
 }
 
 /* The next header, and nothing but that: what is left of the entry before is skipped first. */
@@ -344,6 +341,15 @@ next_entry(struct tar *t, struct archive_entry **entry)
 	return r;
 }
 
+static void
+remember_name(struct tar *t, const char *name)
+{
+	const size_t n = strnlen(name, sizeof t->name - 1);
+
+	memcpy(t->name, name, n);
+	t->name[n] = '\0';
+}
+
 static int
 read_entries(struct tar *t, struct err *e)
 {
@@ -353,10 +359,10 @@ read_entries(struct tar *t, struct err *e)
 
 	while ((r = next_entry(t, &entry)) == ARCHIVE_OK) {
 		name = archive_entry_pathname(entry);
-		unpack_name_show(t->entry, name != NULL ? name : "");
+		remember_name(t, name != NULL ? name : "");
 		t->entries++;
 		if (read_entry(t, entry, e) < 0)
-			return e->class == ERR_DATA ? err_wrap(e, "entry \"%s\"", t->entry) : -1;
+			return e->class == ERR_DATA ? unpack_name_wrap(e, "entry", t->name) : -1;
 	}
 	/* A warning is about something that was dropped or changed: that is not what was signed for. */
 	return r == ARCHIVE_EOF ? 0 : header_failed(t, entry, r, e);

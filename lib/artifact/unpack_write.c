@@ -146,17 +146,17 @@ check_linkable(int dir, const char *name, const char *target, struct err *e)
 int
 unpack_write_hardlink(struct unpack_writer *w, const char *path, const char *target, struct err *e)
 {
-	char parent[UNPACK_PATH_ROOM], shown[UNPACK_SHOW_ROOM];
+	char parent[UNPACK_PATH_ROOM];
 	const char *name, *target_name = split(parent, target);
 	int dir = place_of(w, path, &name, e), target_dir;
 
 	if (dir < 0)
 		return -1;
 	target_dir = unpack_trail_look(w->trail, parent, e);
-	if (target_dir < 0 || check_linkable(target_dir, target_name, target, e) < 0) {
-		unpack_name_show(shown, target[0] != '\0' ? target : ".");
-		return e->class == ERR_DATA ? err_wrap(e, "hard link target \"%s\"", shown) : -1;
-	}
+	if (target_dir < 0 || check_linkable(target_dir, target_name, target, e) < 0)
+		return e->class == ERR_DATA ?
+		    unpack_name_wrap(e, "hard link target", target[0] != '\0' ? target : ".") :
+		    -1;
 	if (linkat(target_dir, target_name, dir, name, 0) < 0)
 		return unpack_trail_not_made(dir, name, "hard link", path, e);
 	return w->place.list != NULL ? unpack_list_hardlink(w->place.list, path, target, e) : 0;

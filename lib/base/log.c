@@ -61,6 +61,17 @@ printable_length(const unsigned char *s)
 	return n;
 }
 
+int
+log_is_plain(const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	size_t n;
+
+	while (*s != '\0' && (n = printable_length(s)) > 0)
+		s += n;
+	return *s == '\0';
+}
+
 void
 log_escape(char *out, size_t room, const char *in)
 {

@@ -48,4 +48,7 @@ int log_progress_wanted(void);
  */
 void log_escape(char *out, size_t room, const char *in);
 
+/** Is there nothing in `text` that log_escape() would write in another way? */
+int log_is_plain(const char *text);
+
 #endif

@@ -18,6 +18,7 @@ escapes(const char *in, const char *wanted)
 
 	log_escape(out, sizeof out, in);
 	is(out, wanted, wanted);
+	ok(log_is_plain(in) == (strcmp(in, wanted) == 0), "plain, or not: %s", wanted);
 }
 
 static void
