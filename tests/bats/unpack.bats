@@ -1660,6 +1660,18 @@ synced() {
 	[ "$(grep -c 'exit(' "$BATS_TEST_TMPDIR/trace")" -eq 1 ]
 }
 
+@test "the largest window has room also when it comes late, with all threads there" {
+	mkdir "$TREE/t"
+	head -c 1500000 /dev/urandom | tee "$TREE"/t/{1..80} >/dev/null
+	tar -C "$TREE" -cf "$BATS_TEST_TMPDIR/plain" .
+	{
+		head -c 100M "$BATS_TEST_TMPDIR/plain" | zstd -q -1 --zstd=wlog=18
+		tail -c +$(((100 << 20) + 1)) "$BATS_TEST_TMPDIR/plain" | zstd -q -1 --long=24
+	} >"$TAR"
+	unpack --start-sync
+	diff -r "$TREE" "$STAGE"
+}
+
 @test "a descriptor that is not open is a usage error" {
 	make_tar + name=f
 	run -64 --separate-stderr unpack --list=200
