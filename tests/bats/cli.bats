@@ -341,7 +341,7 @@ slow_run() {
 	chmod +x "$BATS_TEST_TMPDIR/slow"
 	rm -f "$BATS_TEST_TMPDIR/started"
 	spawn run "$PP" converge iptables --cmd="$BATS_TEST_TMPDIR/slow" --config-dir="$PORTS" "${@:2}"
-	wait_until 30 test -e "$BATS_TEST_TMPDIR/started"
+	wait_until test -e "$BATS_TEST_TMPDIR/started"
 }
 
 @test "one run at a time an agent and node: the second exits 75 at once and does nothing" {
@@ -382,10 +382,10 @@ slow_run() {
 @test "--wait goes on, and takes up a change of intent before its time is over" {
 	two_apps
 	spawn wait "$PP" converge iptables --cmd=true --config-dir="$PORTS" --wait=20s
-	wait_until 30 test -e "$PORTS/slug.yml"
+	wait_until test -e "$PORTS/slug.yml"
 	sleep 0.3
 	pp intent set slug/demo ports=90
-	wait_until 30 grep -q 'port: 90' "$PORTS/slug.yml"
+	wait_until grep -q 'port: 90' "$PORTS/slug.yml"
 	refused 75 "another run" iptables
 	despawn "$SPAWNED"
 	start=$EPOCHREALTIME

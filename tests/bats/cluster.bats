@@ -54,7 +54,7 @@ held() {
 
 # Wait until the rollout to v2 is in its middle.
 midway() {
-	cluster_wait 60 load_who v2 && load_who v1 >/dev/null
+	cluster_wait load_who v2 && load_who v1 >/dev/null
 }
 
 # Print a node that is down for its restart, or else has yet to be restarted.
@@ -83,7 +83,7 @@ halted() {
 	cluster_ready v1 0
 	load_start
 	cluster_roll v2
-	cluster_wait 60 cluster_runs v2
+	cluster_wait cluster_runs v2
 	load_stop
 	echo "$LOAD_SUMMARY"
 	[ "$LOAD_LEAST" -lt 8 ]
@@ -93,7 +93,7 @@ halted() {
 	cluster_ready v1 8
 	load_start
 	cluster_roll v2
-	cluster_wait 180 cluster_runs v2
+	cluster_wait cluster_runs v2
 	held 8
 }
 
@@ -105,9 +105,9 @@ halted() {
 	load_start
 	: >"$CLUSTER/chaos"
 	cluster_roll v2
-	cluster_wait 60 cluster_all_answer v2 || :
+	cluster_wait cluster_all_answer v2 || :
 	rm "$CLUSTER/chaos"
-	cluster_wait 60 cluster_runs v2
+	cluster_wait cluster_runs v2
 	held 8
 	[ "$(killed)" -gt $((before + 10)) ]
 }
@@ -123,7 +123,7 @@ halted() {
 	cluster_off "$leader"
 	sleep 3
 	cluster_on "$leader"
-	cluster_wait 180 cluster_runs v2
+	cluster_wait cluster_runs v2
 	held 8
 }
 
@@ -140,7 +140,7 @@ halted() {
 	sleep 6
 	returning "$node"
 	cluster_mend "$node"
-	cluster_wait 180 cluster_runs v2
+	cluster_wait cluster_runs v2
 	held 8
 }
 
@@ -157,14 +157,14 @@ halted() {
 	sleep 1
 	returning "$node"
 	cluster_on "$node"
-	cluster_wait 180 cluster_runs v2
+	cluster_wait cluster_runs v2
 	held 8
 
 	cluster_pause
 	cluster_off n5
 	run ! cluster_all_answer v2
 	cluster_on n5
-	cluster_wait 60 cluster_all_answer v2
+	cluster_wait cluster_all_answer v2
 }
 
 @test "a bad version stops at the first node, and going back takes two passes" {
@@ -174,7 +174,7 @@ halted() {
 		cluster_ready v1 8
 		load_start
 		cluster_roll "$bad"
-		cluster_wait 60 halted 9 "$bad"
+		cluster_wait halted 9 "$bad"
 		# Passes go on, and nobody else tries it.
 		sleep 2
 		load_now
@@ -190,7 +190,7 @@ halted() {
 		cluster_intend versions.v1=active
 		each_node cluster_pass NODE || :
 		each_node cluster_pass NODE || :
-		cluster_wait 60 cluster_runs v1
+		cluster_wait cluster_runs v1
 		load_stop
 		echo "$LOAD_SUMMARY"
 		[ "$LOAD_LEAST" -eq 9 ]
@@ -211,10 +211,10 @@ halted() {
 	run -0 cluster_pass n3 --dry-run
 	[[ $output == *waiting*"min_nodes is 10"* ]]
 	cluster_all_answer v1
-	cluster_wait 60 cluster_is_quiet
+	cluster_wait cluster_is_quiet
 
 	cluster_intend min_nodes=9
 	cluster_resume
-	cluster_wait 120 cluster_runs v2
+	cluster_wait cluster_runs v2
 	held 9
 }

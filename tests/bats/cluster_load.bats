@@ -24,7 +24,7 @@ ask() {
 	for port in 1 2 3; do
 		PORTS+=("$(free_port)")
 		serve "${PORTS[-1]}" v1
-		wait_until 30 curl -s --noproxy '*' "http://127.0.0.1:${PORTS[-1]}/"
+		wait_until curl -s --noproxy '*' "http://127.0.0.1:${PORTS[-1]}/"
 	done
 	THIRD=$SPAWNED
 	ANSWERS=$BATS_TEST_TMPDIR/answers FLAGS=$BATS_TEST_TMPDIR/flags
@@ -33,7 +33,7 @@ ask() {
 	spawn load sh -c 'out=$1; shift; exec "$@" >"$out"' sh "$ANSWERS" "$BATS_FILE_TMPDIR/load" \
 		--flags="$FLAGS" "${PORTS[@]/#/127.0.0.1:}"
 	LOAD=$SPAWNED
-	wait_until 30 seen "3 3 v1 v1 v1"
+	wait_until seen "3 3 v1 v1 v1"
 }
 
 # Was there such a sample?
@@ -68,9 +68,9 @@ expect_summary() {
 @test "a server that is restarted is missed, and seen again with its version" {
 	ask
 	despawn "$THIRD"
-	wait_until 30 seen "2 2 v1 v1 -"
+	wait_until seen "2 2 v1 v1 -"
 	serve "${PORTS[2]}" v2
-	wait_until 30 seen "3 3 v1 v1 v2"
+	wait_until seen "3 3 v1 v1 v2"
 	expect_summary "least 2" "least 2 answering"
 }
 
@@ -78,7 +78,7 @@ expect_summary() {
 	ask
 	kill -KILL "$THIRD"
 	serve "${PORTS[2]}" v2 25
-	wait_until 30 seen "3 3 v1 v1 v2"
+	wait_until seen "3 3 v1 v1 v2"
 	expect_summary "least 2"
 }
 
@@ -86,7 +86,7 @@ expect_summary() {
 	ask
 	despawn "$THIRD"
 	serve "${PORTS[2]}" v1 0 503
-	wait_until 30 seen "2 2 v1 v1 503"
+	wait_until seen "2 2 v1 v1 503"
 	expect_summary "least 2"
 }
 
@@ -95,11 +95,11 @@ expect_summary() {
 	kill -STOP "$THIRD"
 	sleep 0.2
 	kill -CONT "$THIRD"
-	wait_until 30 seen "3 3 v1 v1 v1"
+	wait_until seen "3 3 v1 v1 v1"
 	sleep 0.2
 	run ! seen "2 2 v1 v1 -"
 	kill -STOP "$THIRD"
-	wait_until 30 seen "2 2 v1 v1 -"
+	wait_until seen "2 2 v1 v1 -"
 	kill -CONT "$THIRD"
 	expect_summary "least 2"
 }
@@ -108,14 +108,14 @@ expect_summary() {
 	ask
 	flag x
 	despawn "$THIRD"
-	wait_until 30 seen "3 2 v1 v1 [-]"
+	wait_until seen "3 2 v1 v1 [-]"
 	flag r
 	sleep 0.1
 	serve "${PORTS[2]}" v2
-	wait_until 30 seen "3 3 v1 v1 v2"
+	wait_until seen "3 3 v1 v1 v2"
 	run ! seen "2 2 v1 v1 -"
 	despawn "$SPAWNED"
-	wait_until 30 seen "2 2 v1 v1 -"
+	wait_until seen "2 2 v1 v1 -"
 	expect_summary "least 2" "least 2 answering"
 }
 
@@ -124,7 +124,7 @@ expect_summary() {
 
 	port=$(free_port)
 	spawn app env PORT="$port" PP_VERSION=v2 "$BATS_FILE_TMPDIR/app" v1 0
-	wait_until 30 curl -s --noproxy '*' "http://127.0.0.1:$port/"
+	wait_until curl -s --noproxy '*' "http://127.0.0.1:$port/"
 	run -0 "$BATS_FILE_TMPDIR/load" --once "127.0.0.1:$port"
 	[[ $output == *" 1 1 mixed" ]]
 	run -1 "$BATS_FILE_TMPDIR/load" --once "127.0.0.1:$port" "127.0.0.1:$(free_port)"

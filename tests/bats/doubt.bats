@@ -641,16 +641,16 @@ token() {
 	done"
 	loop=$SPAWNED
 	for _ in 1 2; do
-		sleep 0.3
+		wait_until grep -q '^iptables 0$' "$BATS_TEST_TMPDIR/loop.log"
 		consul_kill
 		# For as long as it takes that an agent sees it.
-		wait_until 30 grep -q '^iptables 69$' "$BATS_TEST_TMPDIR/loop.log"
+		wait_until grep -q '^iptables 69$' "$BATS_TEST_TMPDIR/loop.log"
 		consul_restart
 		untouched
 	done
 	sleep 0.5
 	: >"$BATS_TEST_TMPDIR/stop"
-	wait_until 30 is_gone "$loop"
+	wait_until is_gone "$loop"
 	untouched
 	run ! grep -i -e 'closing' -e 'removing' -e 'stopping' "$BATS_TEST_TMPDIR/loop.log"
 	grep -q '^iptables 0$' "$BATS_TEST_TMPDIR/loop.log"
@@ -677,7 +677,7 @@ token() {
 		server $i
 	done
 	export HELPER_CONSUL_PORT=${http[2]} CONSUL_HTTP_ADDR=127.0.0.1:${http[2]}
-	wait_until 30 consul_is_ready
+	wait_until consul_is_ready
 	know
 	vanish
 	despawn "${pids[0]}" KILL
@@ -690,7 +690,7 @@ token() {
 	refused 69 "" pp intent set slug/demo min_nodes=3 --timeout=20s
 	server 0
 	server 1
-	wait_until 30 consul_is_ready
+	wait_until consul_is_ready
 	removed
 }
 

@@ -75,7 +75,7 @@ odd_start() {
 	rm -f "$BATS_TEST_TMPDIR/odd.port"
 	spawn odd perl "$TOP/tests/net/odd.pl" "$BATS_TEST_TMPDIR/odd.port" "$ODD_LOG" "$REPO" "$ODD_PLAN"
 	ODD_PID=$SPAWNED
-	wait_until 30 test -e "$BATS_TEST_TMPDIR/odd.port"
+	wait_until test -e "$BATS_TEST_TMPDIR/odd.port"
 	ODD_URL=http://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/odd.port")
 }
 
@@ -94,7 +94,7 @@ s3_start() {
 	: >"$S3_LOG"
 	spawn s3 perl "$TOP/tests/net/s3.pl" "$BATS_TEST_TMPDIR/s3.port" "$S3_LOG" "$S3_ROOT" "$S3_KEY" \
 		"$S3_SECRET" "$@"
-	wait_until 30 test -e "$BATS_TEST_TMPDIR/s3.port"
+	wait_until test -e "$BATS_TEST_TMPDIR/s3.port"
 	S3_URL=http://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/s3.port")
 }
 
@@ -109,7 +109,7 @@ interrupt() {
 	odd_plan "$ARTIFACT 1 drip 200000"
 	"$PP" converge preparer --repo="$ODD_URL" >/dev/null 2>&1 3>&- &
 	pid=$!
-	wait_until 30 test -s "$PART.meta" -a -s "$PART"
+	wait_until test -s "$PART.meta" -a -s "$PART"
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null || :
 	odd_plan "${@:-nothing 1 whole}"
@@ -135,7 +135,7 @@ secret_file() {
 	is_whole
 	nothing_besides
 	[[ $(said) != *WARN* ]]
-	wait_until 2 grep -q 'slug_abc123.tar ' "$HTTP_LOG"
+	wait_until grep -q 'slug_abc123.tar ' "$HTTP_LOG"
 	[ "$(grep -c slug "$HTTP_LOG")" -eq 5 ]
 	# Where the first has it, the next is not asked.
 	again
@@ -204,7 +204,7 @@ secret_file() {
 	mv "$BATS_TEST_TMPDIR/xz/slug_abc123.tar.xz" "$REPO/slug"
 	http_start "$REPO"
 	preparer "$HTTP_URL/none" "$HTTP_URL"
-	wait_until 2 grep -q '/slug/slug_abc123.tar.xz$' "$HTTP_CONNECTIONS"
+	wait_until grep -q '/slug/slug_abc123.tar.xz$' "$HTTP_CONNECTIONS"
 	[ "$(grep -c slug "$HTTP_CONNECTIONS")" -eq 8 ]
 	[ "$(grep slug "$HTTP_CONNECTIONS" | cut -d' ' -f1 | sort -u | wc -l)" -eq 1 ]
 }
@@ -339,12 +339,12 @@ secret_file() {
 	CONF
 	"$PP" converge preparer --repo="$HTTPS_URL" --repo-cacert="$TLS_CA" >/dev/null 2>&1 3>&- &
 	pid=$!
-	wait_until 30 test -s "$PART"
+	wait_until test -s "$PART"
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null || :
 	run -0 --separate-stderr preparer "$HTTPS_URL" --repo-cacert="$TLS_CA" --verbose
 	[[ $(said) == *"INFO Going on with "* ]]
-	wait_until 2 grep -q "GET /$ARTIFACT HTTP/[0-9.]*\" 206 " "$HTTP_LOG"
+	wait_until grep -q "GET /$ARTIFACT HTTP/[0-9.]*\" 206 " "$HTTP_LOG"
 	is_whole
 	nothing_besides
 }
@@ -357,7 +357,7 @@ secret_file() {
 	CONF
 	"$PP" converge preparer --repo="$HTTP_URL" >/dev/null 2>&1 3>&- &
 	pid=$!
-	wait_until 30 test -s "$PART"
+	wait_until test -s "$PART"
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null || :
 	[ "$(stat -c %s "$PART")" -lt 200000 ]
@@ -550,7 +550,7 @@ secret_file() {
 	odd_start "$ARTIFACT 1 drip 100000"
 	"$PP" converge preparer --repo="$ODD_URL" >"$BATS_TEST_TMPDIR/first" 2>&1 3>&- &
 	pid=$!
-	wait_until 30 test -s "$PART"
+	wait_until test -s "$PART"
 	PP_STATE_DIR=$BATS_TEST_TMPDIR/other run -1 --separate-stderr preparer "$ODD_URL"
 	[[ $(said) == *"FATAL slug: version abc123: another run is preparing it; the next one looks again" ]]
 	wait "$pid"
@@ -617,14 +617,14 @@ secret_file() {
 		run -1 --separate-stderr preparer "$ODD_URL"
 		[[ $(said) == *"FATAL slug: version abc123: $ODD_URL/$ARTIFACT: "* ]]
 		[ "$(grep -c "/$ARTIFACT" "$ODD_LOG")" -eq 1 ]
-		wait_until 30 grep -q ^sent "$ODD_LOG"
+		wait_until grep -q ^sent "$ODD_LOG"
 		[ "$(sed -n 's/^sent //p' "$ODD_LOG" | sort -n | tail -n 1)" -lt 20000000 ]
 	done
 	for answer in 404 403 500; do
 		odd_plan "slug * endless $answer"
 		run -1 --separate-stderr preparer "$ODD_URL"
 		[[ $(said) == *"FATAL slug: version abc123: "* ]]
-		wait_until 30 grep -q ^sent "$ODD_LOG"
+		wait_until grep -q ^sent "$ODD_LOG"
 		[ "$(sed -n 's/^sent //p' "$ODD_LOG" | sort -n | tail -n 1)" -lt 20000000 ]
 	done
 	nothing_left

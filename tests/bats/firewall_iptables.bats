@@ -129,7 +129,7 @@ expect_slug_and_dns() {
 		'socket(my $s, PF_INET, SOCK_STREAM, 0) or die; connect($s, sockaddr_in(1212,
 		inet_aton("10.77.0.1"))) or die; open my $f, ">", $ARGV[0]; $f->autoflush;
 		print $f $_ while <$s>; print $f "end\n"' "$BATS_TEST_TMPDIR/drip"
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/drip"
+	wait_until test -s "$BATS_TEST_TMPDIR/drip"
 	app slug '[1212, 1313]'
 	pp converge iptables
 	both -F PP-APPS
@@ -138,7 +138,7 @@ expect_slug_and_dns() {
 	pp converge iptables
 	expect_reach tcp4:1212=closed
 	run ! grep end "$BATS_TEST_TMPDIR/drip"
-	wait_until 30 grep -q end "$BATS_TEST_TMPDIR/drip"
+	wait_until grep -q end "$BATS_TEST_TMPDIR/drip"
 	[ "$(head -n -1 "$BATS_TEST_TMPDIR/drip")" = "$(seq 40)" ]
 }
 

@@ -224,11 +224,11 @@ drip_start() {
 		'socket(my $s, PF_INET, SOCK_STREAM, 0) or die; connect($s, sockaddr_in(1212,
 		inet_aton("10.77.0.1"))) or die; open my $f, ">", $ARGV[0]; $f->autoflush;
 		use IO::Handle; print $f $_ while <$s>; print $f "end\n"' "$BATS_TEST_TMPDIR/drip"
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/drip"
+	wait_until test -s "$BATS_TEST_TMPDIR/drip"
 }
 
 drip_ended_whole() {
-	wait_until 30 grep -q end "$BATS_TEST_TMPDIR/drip"
+	wait_until grep -q end "$BATS_TEST_TMPDIR/drip"
 	[ "$(head -n -1 "$BATS_TEST_TMPDIR/drip")" = "$(seq 60)" ]
 }
 
@@ -546,7 +546,7 @@ tcp 1414 slug" ]
 		bind($s, $_ == PF_INET ? sockaddr_in(22, INADDR_LOOPBACK) :
 			Socket::pack_sockaddr_in6(22, Socket::IN6ADDR_LOOPBACK())) or die "$!"; listen($s, 1) }
 		open my $f, ">", $ARGV[0]; close $f; sleep 100' "$BATS_TEST_TMPDIR/local"
-	wait_until 30 test -e "$BATS_TEST_TMPDIR/local"
+	wait_until test -e "$BATS_TEST_TMPDIR/local"
 	run -1 --separate-stderr pp converge iptables --mode=enforce
 	same_ruleset "$BATS_TEST_TMPDIR/before"
 	run -0 --separate-stderr pp converge iptables --mode=enforce --always-allow=22,2222

@@ -42,7 +42,7 @@ perl_server() {
 		my $l = IO::Socket::IP->new(LocalHost => $ARGV[0], LocalPort => $ARGV[1], Listen => 5,
 			ReuseAddr => 1) or die "listen: $@";
 		print "ready\n";'"$2" -- "$1" "$PORT"
-	wait_until 30 grep -q ready "$BATS_TEST_TMPDIR/server.log"
+	wait_until grep -q ready "$BATS_TEST_TMPDIR/server.log"
 }
 
 # --- tcp
@@ -66,7 +66,7 @@ perl_server() {
 		for (1 .. 3) { socket(my $s, PF_INET, SOCK_STREAM, 0); $s->blocking(0);
 			connect($s, pack_sockaddr_in($ARGV[1], INADDR_LOOPBACK)); push @c, $s }
 		print "full\n"; sleep 100'
-	wait_until 30 grep -q full "$BATS_TEST_TMPDIR/server.log"
+	wait_until grep -q full "$BATS_TEST_TMPDIR/server.log"
 	asked 'critical: *in time' tcp="$PORT" timeout=300
 }
 
@@ -102,7 +102,7 @@ perl_server() {
 	asked 'critical: HTTP status 404*' http="$port/missing"
 	asked 'passing: HTTP status 200' http="$port/large"
 	asked 'passing: HTTP status 200*' http="$port/fine?x=1"
-	wait_until 2 grep -q '"GET /fine?x=1 HTTP/1.1" 200' "$HTTP_LOG"
+	wait_until grep -q '"GET /fine?x=1 HTTP/1.1" 200' "$HTTP_LOG"
 	http_stop
 	asked 'critical: *Connection refused' http="$port/fine"
 }
@@ -160,7 +160,7 @@ X: y"
 @test "a program that hangs, ignores TERM, or prints without end is killed with its children" {
 	program 'trap "" TERM; echo hm; sleep 1000003 & sleep 1000003'
 	asked 'critical: * did not end in time, killed; it said: hm' exec="$APP/check" timeout=300
-	wait_until 30 eval '! pgrep -f "^sleep 1000003"'
+	wait_until eval '! pgrep -f "^sleep 1000003"'
 	program 'exec yes'
 	asked 'critical: * did not end in time, killed; it said: y' exec="$APP/check" timeout=300
 }
@@ -168,8 +168,8 @@ X: y"
 @test "what a program leaves behind ends with it" {
 	program 'sleep 1000004 & yes pp-left >/dev/null & yes pp-left & exit 0'
 	asked 'passing: exit status 0*' exec="$APP/check"
-	wait_until 30 eval '! pgrep -f "^sleep 1000004"'
-	wait_until 30 eval '! pgrep -f "^yes pp-left"'
+	wait_until eval '! pgrep -f "^sleep 1000004"'
+	wait_until eval '! pgrep -f "^yes pp-left"'
 }
 
 @test "a program gets its environment and its directory, and nothing of pp's" {
@@ -207,10 +207,10 @@ X: y"
 	: >"$APP/pid"
 	chmod 0666 "$APP/pid"
 	spawn asking "$PP_BUILD/drivers/health" exec="$APP/check" arg="$APP/pid" user=nobody timeout=100000
-	wait_until 30 test -s "$APP/pid"
+	wait_until test -s "$APP/pid"
 	[ "$(stat -c %U "/proc/$(cat "$APP/pid")")" = nobody ]
 	kill -9 "$SPAWNED"
-	wait_until 30 is_gone "$(cat "$APP/pid")"
+	wait_until is_gone "$(cat "$APP/pid")"
 }
 
 @test "what is no program is not run, and no shell makes do with it" {

@@ -148,7 +148,7 @@ prepare_each() {
 	traced --inject=renameat2:delay_exit=1500000:when=1 "$PP" converge preparer --repo="$REPO_URL" \
 		--keep=0 2>"$BATS_TEST_TMPDIR/log" &
 	pid=$!
-	wait_until 30 test ! -e "$INSTALLS/slug_v1"
+	wait_until test ! -e "$INSTALLS/slug_v1"
 	ln -s installs/slug_v1 "$BASEDIR/current"
 	wait "$pid"
 	[ "$(installed)" = "v1 v2" ]
@@ -503,10 +503,10 @@ syncing_early() {
 	CONF
 	"$PP" converge preparer --repo="$HTTP_URL" --verify=none 2>/dev/null &
 	pid=$!
-	wait_until 30 pgrep -P "$pid"
+	wait_until pgrep -P "$pid"
 	job=$(pgrep -P "$pid")
 	kill -9 "$pid"
-	wait_until 30 is_gone "$job"
+	wait_until is_gone "$job"
 	wait "$pid" || :
 	http_stop
 	run -0 preparer

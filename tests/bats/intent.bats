@@ -536,7 +536,7 @@ follow() {
 
 # The change is made and printed, and it waits.
 still_follows() {
-	wait_until 15 grep -q "$1" "$BATS_TEST_TMPDIR/follow.log"
+	wait_until grep -q "$1" "$BATS_TEST_TMPDIR/follow.log"
 	sleep 1.5
 	is_running "$FOLLOWS" || fail "it has ended: $(cat "$BATS_TEST_TMPDIR/follow.log")"
 	run -1 grep APP "$BATS_TEST_TMPDIR/follow.log"
@@ -545,7 +545,7 @@ still_follows() {
 follow_ends() {
 	local code=0
 
-	wait_until 30 is_gone "$FOLLOWS"
+	wait_until is_gone "$FOLLOWS"
 	wait "$FOLLOWS" || code=$?
 	output=$(tr -s ' ' <"$BATS_TEST_TMPDIR/follow.log")
 	[ "$code" = "$1" ] || fail "exit $code, not $1: $output"

@@ -240,9 +240,9 @@ nodes/web9/slug: (none) -> demo"
 	lie '/v1/txn$' slow 1
 	code=0
 	spawn apply sh -c 'code=0; "$@" || code=$?; echo $code >'"'$BATS_TEST_TMPDIR/code'" sh "$PP" intent apply -f "$FILE" --yes
-	wait_until 30 grep -q 'PUT /v1/txn$' "$LIAR_LOG"
+	wait_until grep -q 'PUT /v1/txn$' "$LIAR_LOG"
 	consul_put owners/slug '{"users": ["eve"]}'
-	wait_until 15 test -s "$BATS_TEST_TMPDIR/code"
+	wait_until test -s "$BATS_TEST_TMPDIR/code"
 	[ "$(cat "$BATS_TEST_TMPDIR/code")" = 75 ]
 	[ "$(json clusters/slug/demo/config .versions)" = '{"abc":"active"}' ]
 	[ "$(json owners/slug .users)" = '["eve"]' ]

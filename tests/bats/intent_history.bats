@@ -449,12 +449,12 @@ refused_but() {
 			SPAWN_DEATH=KILL spawn watch "$PP" intent watch slug/demo $more
 			sleep 1
 			pp intent set slug/demo min_nodes=$((RANDOM + 10)) -m "one ${more:-plain}" >/dev/null
-			wait_until 15 grep -q "one ${more:-plain}" "$BATS_TEST_TMPDIR/watch.log"
+			wait_until grep -q "one ${more:-plain}" "$BATS_TEST_TMPDIR/watch.log"
 			store_put clusters/slug/demo/deploy_config '{"basedir": "/data/by-hand'$RANDOM'"}'
-			wait_until 15 grep -q by-hand "$BATS_TEST_TMPDIR/watch.log"
+			wait_until grep -q by-hand "$BATS_TEST_TMPDIR/watch.log"
 			pp intent set slug/demo user_config.token=s3cr3t$RANDOM >/dev/null
 			pp intent assign slug/demo web$RANDOM >/dev/null
-			wait_until 15 grep -q 'assign' "$BATS_TEST_TMPDIR/watch.log"
+			wait_until grep -q 'assign' "$BATS_TEST_TMPDIR/watch.log"
 			kill -INT "$SPAWNED"
 			code=0
 			wait "$SPAWNED" || code=$?
@@ -474,17 +474,17 @@ refused_but() {
 	set_slug
 	liar_start
 	spawn watch "$PP" intent watch slug/demo
-	wait_until 30 grep -q txn "$LIAR_LOG"
+	wait_until grep -q txn "$LIAR_LOG"
 	lie . status 500 'No cluster leader'
-	wait_until 15 grep -q 'No cluster leader.*; watching on' "$BATS_TEST_TMPDIR/watch.log"
+	wait_until grep -q 'No cluster leader.*; watching on' "$BATS_TEST_TMPDIR/watch.log"
 	sleep 3
 	truth
 	CONSUL_HTTP_ADDR=$HELPER_CONSUL_ADDR pp intent set slug/demo min_nodes=7 >/dev/null
-	wait_until 15 grep -q 'min_nodes: 2 -> 7' "$BATS_TEST_TMPDIR/watch.log"
+	wait_until grep -q 'min_nodes: 2 -> 7' "$BATS_TEST_TMPDIR/watch.log"
 	[ "$(grep -c 'watching on' "$BATS_TEST_TMPDIR/watch.log")" = 1 ]
 	# What is forbidden from now on is no outage.
 	lie . status 403 'Permission denied'
-	wait_until 15 is_gone "$SPAWNED"
+	wait_until is_gone "$SPAWNED"
 	code=0
 	wait "$SPAWNED" || code=$?
 	[ "$code" = 77 ]

@@ -344,7 +344,7 @@ slug_1231_tcp:
 	sed -i '2i sleep 1' "$CMD"
 	"$PP" converge iptables --config-dir="$DIR" --cmd="$CMD" 2>"$BATS_TEST_TMPDIR/first" &
 	first=$!
-	wait_until 30 grep -q refreshing "$BATS_TEST_TMPDIR/first"
+	wait_until grep -q refreshing "$BATS_TEST_TMPDIR/first"
 	run -75 --separate-stderr iptables_agent
 	expect_said "WARN another run of iptables on node1 is under way (pid $first); this one leaves it alone"
 	wait "$first"

@@ -33,7 +33,7 @@ node() {
 	consul_api PUT /v1/agent/service/register --data-binary "{\"Name\": \"slug\", \"ID\": \"slug-$1\",
 		\"Tags\": [\"prod\"], \"Meta\": {\"pp\": \"1\", \"pp-node\": \"$1\", \"pp-version\": \"$2\"${4:+, $4}},
 		\"Check\": {\"TTL\": \"600s\", \"Status\": \"$3\"}}"
-	wait_until 30 seen "$1" "$3"
+	wait_until seen "$1" "$3"
 }
 
 seen() {
@@ -120,7 +120,7 @@ written_twice() {
 	liar_start
 	lie '/v1/txn$' status 500 rpc error: leadership lost while committing log
 	(
-		wait_until 30 written_twice
+		wait_until written_twice
 		truth
 	) 3>&- &
 	pid=$!
@@ -286,10 +286,10 @@ written_twice() {
 	config 3
 	spawn roll "$PP_BUILD/drivers/lease" roll 5 3 90
 	pid=$SPAWNED
-	wait_until 60 grep -q 'a third' "$(helper_dir)/roll.log"
+	wait_until grep -q 'a third' "$(helper_dir)/roll.log"
 	consul_kill
 	helper_consul_run
-	wait_until 120 is_gone "$pid"
+	wait_until is_gone "$pid"
 	wait "$pid" && status=0 || status=$?
 	cat "$(helper_dir)/roll.log"
 	[ "$status" = 0 ]

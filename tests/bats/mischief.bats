@@ -187,9 +187,8 @@ repo_add_deep() {
 	done
 	[ -n "$child" ]
 	kill -KILL "$parent"
-	wait_until 30 is_gone "$parent"
-	sleep 0.2
-	is_gone "$child"
+	wait_until is_gone "$parent"
+	wait_until is_gone "$child"
 	rm "$REPO/slug/slug_big.tar"
 }
 
@@ -256,9 +255,9 @@ repo_add_deep() {
 	pp converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>/dev/null
 	pp intent set slug/demo versions=v1:prep,v2:active >/dev/null
 	spawn live "$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE"
-	wait_until 30 grep -q Stopping "$BATS_TEST_TMPDIR/live.log"
+	wait_until grep -q Stopping "$BATS_TEST_TMPDIR/live.log"
 	rm -r "$INSTALLS/slug_v2"
-	wait_until 30 is_gone "$SPAWNED"
+	wait_until is_gone "$SPAWNED"
 	grep -q "which was there before the stop: No such file" "$BATS_TEST_TMPDIR/live.log"
 	[ "$(readlink "$BASEDIR/current")" = installs/slug_v1 ]
 }

@@ -60,7 +60,7 @@ net_listen() {
 
 	rm -f "$ready"
 	spawn listen nsenter --net="/run/netns/$NODE" perl "$TOP/tests/net/listen.pl" "$ready" "$@"
-	wait_until 30 test -e "$ready"
+	wait_until test -e "$ready"
 }
 
 # All at once, and each in its own process: what is closed takes a second to be so.

@@ -73,7 +73,7 @@ serve() {
 			eval $ARGV[1];
 			close $c;
 		}' "$PORT" "$1"
-	wait_until 30 sh -c "grep -q ':$(printf %04X "$PORT") .* 0A ' /proc/net/tcp"
+	wait_until sh -c "grep -q ':$(printf %04X "$PORT") .* 0A ' /proc/net/tcp"
 }
 
 # --- the main job
@@ -216,7 +216,7 @@ serve() {
 	traced -f --inject=renameat2:delay_enter=2000000 "$PP" converge preparer --repo="$REPO_URL" \
 		2>"$BATS_TEST_TMPDIR/log" &
 	run_pid=$!
-	wait_until 30 grep -q Moving "$BATS_TEST_TMPDIR/log"
+	wait_until grep -q Moving "$BATS_TEST_TMPDIR/log"
 	mkdir "$INSTALLS/slug_abc123"
 	echo mine >"$INSTALLS/slug_abc123/mine"
 	code=0
@@ -290,7 +290,7 @@ serve() {
 		"INFO Fetching $HTTP_URL/slug/slug_abc123.tar.gz" \
 		"INFO Extracting $HTTP_URL/slug/slug_abc123.tar.gz to *" "INFO Moving *"
 	is_whole slug_abc123
-	wait_until 2 grep -q 'slug_abc123.tar.gz .* 200 ' "$HTTP_LOG"
+	wait_until grep -q 'slug_abc123.tar.gz .* 200 ' "$HTTP_LOG"
 	[ "$(grep -c slug_abc123 "$HTTP_LOG")" -eq 1 ]
 }
 
@@ -305,7 +305,7 @@ serve() {
 	http_start "$REPO"
 	pp converge preparer --verify=none --repo="$HTTP_URL"
 	diff -r "$tree" "$INSTALLS/slug_abc123"
-	wait_until 2 grep -q 'slug_abc123.tar.xz .* 200 ' "$HTTP_LOG"
+	wait_until grep -q 'slug_abc123.tar.xz .* 200 ' "$HTTP_LOG"
 	[ "$(grep -o 'GET /slug.*' "$HTTP_LOG" | sed 's/^GET \([^ ]*\) [^ ]* \([0-9]*\) .*/\1 \2/')" = "/slug/slug_abc123.tar.gz 404
 /slug/slug_abc123.tar.zst 404
 /slug/slug_abc123.tar.xz 200" ]
@@ -363,7 +363,7 @@ serve() {
 	while read -r path answer attempts words; do
 		run -1 --separate-stderr pp converge preparer --repo="$HTTP_URL/$path"
 		[[ $(said) == *"FATAL slug: version abc123: $HTTP_URL/$path/slug/slug_abc123.tar.gz: HTTP status $answer${words:+ $words}" ]]
-		wait_until 2 grep -q "GET /$path/slug/slug_abc123.tar.gz " "$HTTP_LOG"
+		wait_until grep -q "GET /$path/slug/slug_abc123.tar.gz " "$HTTP_LOG"
 		[ "$(grep -c "GET /$path/" "$HTTP_LOG")" -eq "$attempts" ]
 		[ "$(grep -c "GET /$path/slug/slug_abc123.tar.gz " "$HTTP_LOG")" -eq "$attempts" ]
 		nothing_installed
@@ -640,8 +640,8 @@ serve() {
 		wait "$pid" 2>/dev/null || :
 		all_whole
 		# Its pp-unpack goes with it, and its job, when what it waits for of the disk is over.
-		wait_until 2 run ! pgrep -f "^$PP_UNPACK"
-		wait_until 30 run ! pgrep -f "^$PP converge preparer --repo=$REPO_URL\$"
+		wait_until run ! pgrep -f "^$PP_UNPACK"
+		wait_until run ! pgrep -f "^$PP converge preparer --repo=$REPO_URL\$"
 		left=$(cd "$INSTALLS" 2>/dev/null && find . -mindepth 1 -maxdepth 1 -name ".*" -printf "%f\n" || :)
 		run -0 --separate-stderr preparer
 		if [ -n "$left" ]; then
@@ -675,7 +675,7 @@ serve() {
 	CONF
 	"$PP" converge preparer --verify=none --repo="$HTTP_URL" 2>"$BATS_TEST_TMPDIR/first" &
 	first=$!
-	wait_until 30 grep -q 'Does not exist' "$BATS_TEST_TMPDIR/first"
+	wait_until grep -q 'Does not exist' "$BATS_TEST_TMPDIR/first"
 	run -75 --separate-stderr preparer
 	expect_said "WARN another run of preparer on node1 is under way (pid $first); this one leaves it alone"
 	# Another node's, another agent's and a dry run are not another run.

@@ -54,7 +54,7 @@ script_agent() {
 		.Meta.pp, .Meta["pp-node"], .Meta["pp-cluster"], .Meta["pp-version"], .Meta["pp-failed"]]')" = \
 		'["slug","slug",["demo"],1212,"1","node1","demo","def456","0"]' ]
 	[ "$(checks)" = "passing tcp" ]
-	wait_until 30 counts 1
+	wait_until counts 1
 	reads 'slug cluster=demo version=def456 node=node1'
 	run -0 registry same version=def456 tcp="$CLOSED" port=1212 interval=600000
 	run -1 registry same version=def457 tcp="$CLOSED" port=1212 interval=600000
@@ -74,27 +74,27 @@ script_agent() {
 
 @test "Consul does the check itself: TCP and HTTP" {
 	registry put tcp="$CLOSED" interval=300
-	wait_until 30 eval '[ "$(checks)" = "critical tcp" ]'
-	wait_until 30 counts 0
+	wait_until eval '[ "$(checks)" = "critical tcp" ]'
+	wait_until counts 0
 	registry put tcp="$LISTENING" interval=300
 	[ "$(checks)" = "passing tcp" ]
 	registry put "http=$LISTENING/v1/nowhere" interval=300
-	wait_until 30 eval '[ "$(checks)" = "critical http" ]'
+	wait_until eval '[ "$(checks)" = "critical http" ]'
 	# Registered again, healthy: nobody waits for the next round of it.
 	registry put "http=$LISTENING/v1/status/leader" interval=600000
 	[ "$(checks)" = "passing http" ]
-	wait_until 30 counts 1
+	wait_until counts 1
 }
 
 @test "a check that flaps is as the last answer was, and the registration stays the same" {
 	registry put tcp="$CLOSED" interval=300
-	wait_until 30 eval '[ "$(checks)" = "critical tcp" ]'
+	wait_until eval '[ "$(checks)" = "critical tcp" ]'
 	spawn listener perl -MIO::Socket::IP -e 'my $l = IO::Socket::IP->new(LocalHost => "127.0.0.1",
 		LocalPort => shift, Listen => 5) or die; sleep 100' "$CLOSED"
-	wait_until 30 eval '[ "$(checks)" = "passing tcp" ]'
+	wait_until eval '[ "$(checks)" = "passing tcp" ]'
 	run -0 registry same tcp="$CLOSED" interval=300
 	despawn "$SPAWNED" KILL
-	wait_until 30 eval '[ "$(checks)" = "critical tcp" ]'
+	wait_until eval '[ "$(checks)" = "critical tcp" ]'
 	run -0 registry same tcp="$CLOSED" interval=300
 }
 
@@ -107,7 +107,7 @@ script_agent() {
 	[ "$(consul_api GET /v1/agent/checks | jq -r '.[].Output')" = "a bit slow" ]
 	registry feed slug unknown "cannot tell"
 	[ "$(checks)" = "critical ttl" ]
-	wait_until 30 counts 0
+	wait_until counts 0
 	# Consul keeps the status of a check that is registered again; pp has just seen that it is well.
 	registry put supervisor=1 version=v2
 	[ "$(checks)" = "passing ttl" ]
@@ -122,7 +122,7 @@ script_agent() {
 		'{"ID": "pp:slug:ttl", "Name": "x", "ServiceID": "slug", "TTL": "1s"}'
 	registry feed slug passing fine
 	[ "$(checks)" = "passing ttl" ]
-	wait_until 30 eval '[ "$(checks)" = "critical ttl" ]'
+	wait_until eval '[ "$(checks)" = "critical ttl" ]'
 }
 
 @test "an exec check is a TTL check where the agent runs no scripts" {
@@ -141,7 +141,7 @@ script_agent() {
 	printf '#!/bin/sh\necho $(id -un) $(id -G) $(env | grep -v -e ^_= -e ^SHLVL= -e ^PWD=) $PWD $*\nexit 1\n' >"$dir/check"
 	chmod 0755 "$dir/check"
 	registry put exec="$dir/check" arg=-q env=PORT=1 cwd="$dir" user=nobody interval=300
-	wait_until 30 eval '[ "$(checks)" = "warning script" ]'
+	wait_until eval '[ "$(checks)" = "warning script" ]'
 	output=$(consul_api GET /v1/agent/checks | jq -r '.[].Output')
 	rm -rf "$dir"
 	[ "$output" = "nobody 65534 PORT=1 $dir -q" ]
@@ -167,7 +167,7 @@ script_agent() {
 	spawn nobody setpriv --reuid=nobody --regid=nogroup --clear-groups -- \
 		"$dir/consul" agent -dev -config-file "$dir/base.json"
 	export CONSUL_HTTP_ADDR=127.0.0.1:$port
-	wait_until 30 registry put exec=/bin/true env=PORT=1 user=daemon interval=600000
+	wait_until registry put exec=/bin/true env=PORT=1 user=daemon interval=600000
 	types=$(curl -s "http://$CONSUL_HTTP_ADDR/v1/agent/checks" | jq -r '.[].Type')
 	registry put exec=/bin/true env=PORT=1 user=nobody interval=600000
 	types+=" $(curl -s "http://$CONSUL_HTTP_ADDR/v1/agent/checks" | jq -r '.[].Type')"
@@ -179,14 +179,14 @@ script_agent() {
 	registry put supervisor=1
 	registry maintain slug on
 	reads '* maintenance by-pp fed'
-	wait_until 30 counts 0
+	wait_until counts 0
 	registry put tcp="$LISTENING" version=v2 interval=600000
 	reads 'slug cluster=demo version=v2 node=node1 maintenance by-pp'
 	[ "$(checks)" = "critical maintenance
 passing tcp" ]
 	registry maintain slug off
 	reads 'slug cluster=demo version=v2 node=node1'
-	wait_until 30 counts 1
+	wait_until counts 1
 	consul_api PUT '/v1/agent/service/maintenance/slug?enable=true&reason=by+hand'
 	registry put supervisor=1 version=v3
 	reads '* maintenance fed'

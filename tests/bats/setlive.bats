@@ -230,7 +230,7 @@ exec svlogd -tt ./main' ]
 	runs abc123
 	rm "$RUNIT/slug"
 	# runsvdir ends what has no link any more.
-	wait_until 30 run ! sv status "$RUNIT_STAGE/slug"
+	wait_until run ! sv status "$RUNIT_STAGE/slug"
 	run -0 --separate-stderr setlive
 	expect_said "INFO slug: Starting"
 	runs abc123
@@ -256,7 +256,7 @@ exec svlogd -tt ./main' ]
 
 	runit_stop
 	runit_start
-	wait_until 30 sv status "$RUNIT/slug"
+	wait_until sv status "$RUNIT/slug"
 	sleep 1.5
 	[[ $(sv status "$RUNIT/slug") == down:* ]]
 	activate abc123
@@ -290,7 +290,7 @@ exec svlogd -tt ./main' ]
 	pp intent set slug versions.abc123=prep >/dev/null
 	setlive
 	runit_start
-	wait_until 30 sv status "$RUNIT/slug"
+	wait_until sv status "$RUNIT/slug"
 	sleep 1.5
 	[[ $(sv status "$RUNIT/slug") == down:* ]]
 	run -0 --separate-stderr setlive
@@ -766,7 +766,7 @@ foreign_stays() {
 	sed -i '2i [ "$3" != stop ] || sleep 2' "$BATS_TEST_TMPDIR/fake/sv"
 	"$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>"$BATS_TEST_TMPDIR/first" &
 	first=$!
-	wait_until 30 grep -q Stopping "$BATS_TEST_TMPDIR/first"
+	wait_until grep -q Stopping "$BATS_TEST_TMPDIR/first"
 	run -75 --separate-stderr setlive
 	expect_said "WARN another run of setlive on node1 is under way (pid $first); this one leaves it alone"
 	wait "$first"

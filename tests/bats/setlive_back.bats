@@ -67,7 +67,7 @@ with_bad() {
 		change "user_config.round:=$((++round))"
 		"$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>"$SEEN/said" &
 		pass=$!
-		wait_until 30 grep -q "$text" "$SEEN/said"
+		wait_until grep -q "$text" "$SEEN/said"
 		kill -9 "$pass" 2>/dev/null || :
 		wait "$pass" 2>/dev/null || :
 		for again in 1 2; do
@@ -121,7 +121,7 @@ with_bad() {
 	done
 	rm "$SEEN/broken"
 	run setlive
-	wait_until 30 eval 'setlive 2>/dev/null; runs abc123'
+	wait_until eval 'setlive 2>/dev/null; runs abc123'
 	run -8 setlive --detailed-exitcodes
 }
 

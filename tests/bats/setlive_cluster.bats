@@ -50,7 +50,7 @@ other() {
 		\"Check\": {\"TTL\": \"600s\", \"Status\": \"$3\"}}"
 	# A check that was there before keeps its status.
 	consul_api PUT "/v1/agent/check/$([ "$3" = passing ] && echo pass || echo fail)/service:slug-$1"
-	wait_until 30 is_seen "$1" "$3"
+	wait_until is_seen "$1" "$3"
 }
 
 is_seen() {
@@ -83,7 +83,7 @@ all_well() {
 	expect_silence
 	[ "$(marks)" = "" ] || fail "marked: $(marks)"
 	run ! in_maintenance
-	wait_until 30 eval '[[ " $(counted) " == *" node1 "* ]]'
+	wait_until eval '[[ " $(counted) " == *" node1 "* ]]'
 }
 
 # --- the lease
@@ -132,11 +132,11 @@ all_well() {
 	change versions.def456=active drain=2
 	"$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>"$SEEN/said" &
 	pass=$!
-	wait_until 30 in_maintenance
+	wait_until in_maintenance
 	[ "$(marks)" = node1 ]
 	[[ $(consul_get locks/slug/demo | jq -r .node1) == *" def456+"* ]]
 	untouched
-	wait_until 30 eval '[ "$(counted)" = "" ]'
+	wait_until eval '[ "$(counted)" = "" ]'
 	wait "$pass"
 	runs def456
 	all_well
@@ -156,11 +156,11 @@ all_well() {
 		"$PP" converge setlive --verbose --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>"$SEEN/said" &
 		pass=$!
 		if [ "$text" = drain ]; then
-			wait_until 30 test -e "$SEEN/here"
+			wait_until test -e "$SEEN/here"
 			[ "$(marks)" = node1 ]
 			in_maintenance
 		else
-			wait_until 30 grep -q "$text" "$SEEN/said"
+			wait_until grep -q "$text" "$SEEN/said"
 		fi
 		kill -9 "$pass" 2>/dev/null || :
 		wait "$pass" 2>/dev/null || :
@@ -234,7 +234,7 @@ all_well() {
 	run -1 --separate-stderr setlive
 	says "def456 is not healthy"
 	[ "$(service slug | jq -r '.Meta["pp-failed"]')" = 1 ]
-	wait_until 30 eval '[ "$(counted)" = web2 ]'
+	wait_until eval '[ "$(counted)" = web2 ]'
 	index=$(consul_api GET '/v1/catalog/service/slug' | jq '[.[] | select(.ServiceID == "slug") | .ModifyIndex][0]')
 	run -1 --separate-stderr setlive
 	[ "$(consul_api GET '/v1/catalog/service/slug' | jq '[.[] | select(.ServiceID == "slug") | .ModifyIndex][0]')" = "$index" ]
@@ -316,7 +316,7 @@ all_well() {
 	is_gone "$OLD"
 	run ! service slug
 	[ "$(marks)" = "" ]
-	wait_until 30 eval '[ "$(counted)" = "" ]'
+	wait_until eval '[ "$(counted)" = "" ]'
 	run -0 --separate-stderr setlive
 	expect_silence
 	change versions.abc123=active

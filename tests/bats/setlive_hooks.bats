@@ -29,7 +29,7 @@ load setlive_node
 	run -1 --separate-stderr setlive
 	says "def456 is not made live: bin/preflight"
 	untouched
-	wait_until 30 is_gone "$(cat "$SEEN/child")"
+	wait_until is_gone "$(cat "$SEEN/child")"
 }
 
 @test "bin/preflight runs before anything is stopped, as the app's user, in the new install, with its environment" {
@@ -198,7 +198,7 @@ fake_clock() {
 	change drain=2 versions.def456=active
 	"$PP" converge setlive --runit="$RUNIT" --runit-stage="$RUNIT_STAGE" 2>"$SEEN/said" &
 	pass=$!
-	wait_until 30 grep -q Draining "$SEEN/said"
+	wait_until grep -q Draining "$SEEN/said"
 	untouched
 	sleep 1
 	[ "$(service_pid slug)" = "$OLD" ]
@@ -266,7 +266,7 @@ late_server() {
 	runs def456
 	echo 2 >"$SEEN/code"
 	change start_timeout=100ms
-	wait_until 30 failing
+	wait_until failing
 	run -1 --separate-stderr setlive
 	says "FATAL slug: def456 is live and not healthy: "
 	says "so so"
@@ -303,7 +303,7 @@ late_server() {
 	run -1 --separate-stderr setlive
 	says "FATAL slug: Could not start: def456 is not healthy after 1 s: connect to port $port of localhost: Connection refused"
 	pid=$(service_pid slug)
-	wait_until 30 setlive
+	wait_until setlive
 	[ "$(service_pid slug)" = "$pid" ]
 	runs def456
 	run -0 --separate-stderr setlive
@@ -338,9 +338,9 @@ late_server() {
 	change versions.def456=active start_timeout=1
 	run -0 --separate-stderr setlive
 	touch "$SEEN/flap"
-	wait_until 30 eval '[ "$(wc -l <"$SEEN/starts")" -ge 3 ]'
+	wait_until eval '[ "$(wc -l <"$SEEN/starts")" -ge 3 ]'
 	# At first it may be that it only was started again.
-	wait_until 15 failing
+	wait_until failing
 	for again in 1 2 3; do
 		run -1 --separate-stderr setlive
 		says "FATAL slug: "
@@ -348,7 +348,7 @@ late_server() {
 	done
 	rm "$SEEN/flap"
 	sleep 2
-	wait_until 15 setlive
+	wait_until setlive
 	run -0 --separate-stderr setlive
 	expect_silence
 	[ "$(readlink "$BASEDIR/current")" = installs/slug_def456 ]

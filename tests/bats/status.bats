@@ -207,7 +207,7 @@ gone_back() {
 	run -0 pp status slug
 	[ "$(grep 'log of' <<<"$output")" = "slug: log of slug__web: $RUNIT_STAGE/slug__web/log/main/current
 slug: log of slug__worker: $RUNIT_STAGE/slug__worker/log/main/current" ]
-	wait_until 30 test -e "$(slug_json '.logs.slug__web')"
+	wait_until test -e "$(slug_json '.logs.slug__web')"
 	# By what the app is under.
 	[ "$(PP_SUPERVISOR=systemd slug_json '.logs.slug__web')" = "journalctl -u pp-slug__web" ]
 	[ "$(PP_SUPERVISOR=none slug_json '.logs | length')" = 0 ]
@@ -349,7 +349,7 @@ still_follows() {
 follow_ends() {
 	local code=0
 
-	wait_until 30 is_gone "$FOLLOWS"
+	wait_until is_gone "$FOLLOWS"
 	wait "$FOLLOWS" || code=$?
 	output=$(cat "$BATS_TEST_TMPDIR/follow.log")
 	[ "$code" = "$1" ] || fail "exit $code, not $1: $output"

@@ -13,7 +13,7 @@ liar_start() {
 	spawn liar perl "$TOP/tests/hostile/liar.pl" "$dir/port" "$LIAR_LOG" "$LIES" \
 		"${1-$HELPER_CONSUL_PORT}"
 	LIAR_PID=$SPAWNED
-	wait_until 30 test -s "$dir/port"
+	wait_until test -s "$dir/port"
 	LIAR=127.0.0.1:$(cat "$dir/port")
 	export CONSUL_HTTP_ADDR=$LIAR
 }

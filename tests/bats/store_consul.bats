@@ -212,7 +212,7 @@ fill() {
 slow_set() {
 	lie '/v1/txn$' slow 1
 	spawn set sh -c 'code=0; "$@" || code=$?; echo $code >'"'$BATS_TEST_TMPDIR/code'" sh "$PP" intent "$@"
-	wait_until 30 grep -q 'PUT /v1/txn$' "$LIAR_LOG"
+	wait_until grep -q 'PUT /v1/txn$' "$LIAR_LOG"
 }
 
 @test "a lost race is exit 75 and changes none of the documents" {
@@ -221,7 +221,7 @@ slow_set() {
 	slow_set set slug/demo versions.abc=active users=xavier
 	consul_put clusters/slug/demo/config '{"versions": {"abc": "prep", "other": "active"}}'
 	before=$(store_dump)
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/code"
+	wait_until test -s "$BATS_TEST_TMPDIR/code"
 	[ "$(cat "$BATS_TEST_TMPDIR/code")" = 75 ]
 	grep -q 'nothing was written, try again' "$BATS_TEST_TMPDIR/set.log"
 	[ "$(store_dump)" = "$before" ]
@@ -232,14 +232,14 @@ slow_set() {
 	liar_start
 	slow_set set slug/demo basedir=/data/slug
 	consul_put clusters/slug/demo/deploy_config '{"basedir": "/data/other"}'
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/code"
+	wait_until test -s "$BATS_TEST_TMPDIR/code"
 	[ "$(cat "$BATS_TEST_TMPDIR/code")" = 75 ]
 	[ "$(json clusters/slug/demo/deploy_config .basedir)" = '"/data/other"' ]
 	rm "$BATS_TEST_TMPDIR/code"
 	: >"$LIAR_LOG"
 	slow_set set slug/demo basedir=/data/slug
 	consul_delete clusters/slug/demo/deploy_config
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/code"
+	wait_until test -s "$BATS_TEST_TMPDIR/code"
 	[ "$(cat "$BATS_TEST_TMPDIR/code")" = 75 ]
 	[ "$(store_keys | grep -c deploy_config || :)" = 0 ]
 }
@@ -249,7 +249,7 @@ slow_set() {
 	slow_set set slug/demo min_nodes=1
 	CONSUL_HTTP_ADDR=127.0.0.1:$HELPER_CONSUL_PORT pp intent set other/demo min_nodes=1
 	id=$(store_get pp/store)
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/code"
+	wait_until test -s "$BATS_TEST_TMPDIR/code"
 	[ "$(cat "$BATS_TEST_TMPDIR/code")" = 0 ]
 	[ "$(store_get pp/store)" = "$id" ]
 	[ "$(store_keys | grep -c -e ^clusters/slug -e ^history/slug)" = 2 ]
@@ -261,7 +261,7 @@ slow_set() {
 	liar_start
 	slow_set unassign slug/demo node1
 	consul_put nodes/node1/slug '{"cluster": "prod"}'
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/code"
+	wait_until test -s "$BATS_TEST_TMPDIR/code"
 	[ "$(cat "$BATS_TEST_TMPDIR/code")" = 75 ]
 	[ "$(json nodes/node1/slug .cluster)" = '"prod"' ]
 }
@@ -445,7 +445,7 @@ listen_start() {
 		}
 	EOF
 	spawn listen perl "$BATS_TEST_TMPDIR/listen.pl" "$BATS_TEST_TMPDIR/port" "$BATS_TEST_TMPDIR/heard"
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/port"
+	wait_until test -s "$BATS_TEST_TMPDIR/port"
 	CONSUL_HTTP_ADDR=127.0.0.1:$(cat "$BATS_TEST_TMPDIR/port")
 }
 

@@ -180,15 +180,17 @@ set_slug() {
 @test "a lost race is exit 75 and changes nothing" {
 	set_slug
 	# A reader's lock keeps the writer from its write, not from its read.
-	flock -s "$STORE/.lock" sleep 1 3>&- &
+	(flock -s 9 && exec sleep 60) 9<"$STORE/.lock" 3>&- &
 	holder=$!
-	wait_until 30 sh -c "! flock -n '$STORE/.lock' true"
+	wait_until sh -c "! flock -n '$STORE/.lock' true"
 	spawn set sh -c "'$PP' intent set slug/demo versions.abc=active users=xavier; echo \$? >'$BATS_TEST_TMPDIR/code'"
-	sleep 0.4
+	wait_until sh -c "ls -l /proc/*/fd 2>/dev/null | grep -c '$STORE/.lock' | grep -qx 2"
+	# It had the lock to read for no longer than this, so it wants to write.
+	sleep 1
 	store_put clusters/slug/demo/config '{"versions": {"abc": "prep", "other": "active"}}'
 	before=$(store_dump)
-	wait "$holder"
-	wait_until 30 test -s "$BATS_TEST_TMPDIR/code"
+	kill "$holder"
+	wait_until test -s "$BATS_TEST_TMPDIR/code"
 	[ "$(cat "$BATS_TEST_TMPDIR/code")" = 75 ]
 	grep -q 'clusters/slug/demo/config was changed by somebody else meanwhile' "$BATS_TEST_TMPDIR/set.log"
 	[ "$(store_dump)" = "$before" ]
@@ -204,7 +206,7 @@ set_slug() {
 @test "a lock that is not given up is exit 75, and --timeout bounds the wait" {
 	set_slug
 	spawn flock flock -x "$STORE/.lock" sleep 30
-	wait_until 30 sh -c "! flock -n '$STORE/.lock' true"
+	wait_until sh -c "! flock -n '$STORE/.lock' true"
 	start=$EPOCHSECONDS
 	refused 75 "is locked by another program" timeout 25 "$PP" converge iptables --timeout=300ms --cmd=true \
 		--config-dir="$BATS_TEST_TMPDIR/ports"

@@ -356,7 +356,7 @@ sudoers slug: would write pp-slug (its owners differ)" ]
 	visudo_does "touch '$BATS_TEST_TMPDIR/at-it'; sleep 1"
 	"$PP" converge sudoers --path="$DIR" 2>"$BATS_TEST_TMPDIR/first" &
 	first=$!
-	wait_until 30 test -e "$BATS_TEST_TMPDIR/at-it"
+	wait_until test -e "$BATS_TEST_TMPDIR/at-it"
 	run -75 --separate-stderr sudoers
 	expect_said "WARN another run of sudoers on node1 is under way (pid $first); this one leaves it alone"
 	wait "$first"

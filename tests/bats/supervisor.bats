@@ -53,7 +53,7 @@ exec sleep 1000000'
 expect_environment() {
 	local wanted
 
-	wait_until 30 test -s "$OUT/env"
+	wait_until test -s "$OUT/env"
 	mapfile -t -d '' got <"$OUT/env"
 	for wanted in "NASTY=$NASTY" EMPTY= 'LAST=\' PP_APP=slug PP_VERSION=v7 PP_CLUSTER=demo PP_NODE=other \
 		PORT=1212 PP_USER_CONFIG="$BASEDIR/config/user_config.json" \
@@ -119,7 +119,7 @@ ENVIRONMENT=(version=v7 cluster=demo port=1212 env=EMPTY= env=PP_NODE=other)
 	dumps
 	runit_start
 	up runit nofile=99 cpu=77 memory=1073741824 tasks=555
-	wait_until 30 test -s "$OUT/env"
+	wait_until test -s "$OUT/env"
 	[ "$(sed 1d "$OUT/limits" | tr '\n' ' ')" = "99 77 1048576 555 " ]
 	grep -qx "	chpst -o99 -m1073741824 -t77 -p555 $BASEDIR/current/bin/launch" "$RUNIT_STAGE/slug/run"
 }
@@ -134,7 +134,7 @@ ENVIRONMENT=(version=v7 cluster=demo port=1212 env=EMPTY= env=PP_NODE=other)
 	dumps
 	runit_start
 	up runit user=nobody nofile=99
-	wait_until 30 test -s "$OUT/env" || fail "$(drive runit log_tail)"
+	wait_until test -s "$OUT/env" || fail "$(drive runit log_tail)"
 	[ "$(head -n 2 "$OUT/limits" | tr '\n' ' ')" = "nobody 99 " ]
 	grep -qx "	chpst -u nobody -o99 $BASEDIR/current/bin/launch" "$RUNIT_STAGE/slug/run"
 }
@@ -184,7 +184,7 @@ exec sleep 1000000'
 	up runit
 	log=$(drive runit log_place)
 	[ "$log" = "$RUNIT_STAGE/slug/log/main/current" ]
-	wait_until 30 grep -q red "$log"
+	wait_until grep -q red "$log"
 	run -0 drive runit log_tail
 	[ "${#lines[@]}" -eq 10 ]
 	[[ ${lines[0]} == *" line 3" && ${lines[9]} == *' \x1b[31mred' ]]

@@ -171,7 +171,7 @@ reloads() {
 echo again >>'"$THERE"'/out/starts'
 	up
 	has_started() { [ "$(wc -l <"$HERE/out/starts")" -ge 3 ]; }
-	wait_until 30 has_started
+	wait_until has_started
 	# Between two, it is not up, and stopping it is for good.
 	drive stop
 	[ "$(property ActiveState)" = inactive ]
@@ -284,7 +284,7 @@ exec sleep 1000000'
 	nasty='a  b"c'\''d%h%%$HOME${X}\n\\ #;naïve	tab '
 	up version=v7 cluster=demo port=1212 env="NASTY=$nasty" env="EMPTY=" env="LONG=$(printf 'x%.0s' {1..5000})" \
 		env=PP_NODE=other env="LAST=\\"
-	wait_until 30 test -s "$HERE/out/env"
+	wait_until test -s "$HERE/out/env"
 	drive stop
 	mapfile -t -d '' got <"$HERE/out/env"
 	for wanted in "NASTY=$nasty" EMPTY= 'LAST=\' PP_APP="$APP" PP_VERSION=v7 PP_CLUSTER=demo PP_NODE=other \
@@ -308,7 +308,7 @@ exec sleep 1000000'
 		"$THERE" "$THERE" "$THERE" >"$odd/current/bin/launch"
 	chmod +x "$odd/current/bin/launch"
 	up basedir="$THERE/100% of \$its own"
-	wait_until 30 test -s "$HERE/out/pwd"
+	wait_until test -s "$HERE/out/pwd"
 	[ "$(cat "$HERE/out/pwd")" = "$THERE/100% of \$its own/current" ]
 }
 
@@ -318,7 +318,7 @@ cd '"$THERE"'/out
 { id -un; id -gn; ulimit -n; ulimit -t; } >new && mv new limits
 exec sleep 1000000'
 	up user=nobody nofile=99 cpu=7 memory=104857600 tasks=12
-	wait_until 30 test -s "$HERE/out/limits"
+	wait_until test -s "$HERE/out/limits"
 	[ "$(tr '\n' ' ' <"$HERE/out/limits")" = "nobody nogroup 99 7 " ]
 	[ "$(property MemoryMax) $(property TasksMax)" = "104857600 12" ]
 }
@@ -330,7 +330,7 @@ exec sleep 1000000'
 	up
 	[ "$(drive log_place)" = "journalctl -u pp-$APP" ]
 	has_said() { drive log_tail | grep -q red; }
-	wait_until 30 has_said
+	wait_until has_said
 	run -0 drive log_tail
 	[ "${#lines[@]}" -le 10 ]
 	[[ $output == *"line 11"* && $output == *'\x1b[31mred'* ]]

@@ -31,7 +31,7 @@ systemd_boot() {
 		"$SYSTEMD_DIR" "$PP_BUILD" "$BATS_FILE_TMPDIR" >"$SYSTEMD_DIR/log" 2>&1 </dev/null 3>&- &
 	SYSTEMD_SHELL=$!
 	export SYSTEMD_SHELL
-	if ! wait_until 30 systemd_is_decided || ! systemd_is_up; then
+	if ! wait_until systemd_is_decided || ! systemd_is_up; then
 		cat "$SYSTEMD_DIR/log" >&2
 		systemd_halt
 		return 1
@@ -107,7 +107,7 @@ systemd_halt() {
 		kill -KILL "$pid" 2>/dev/null || :
 	done < <(find "$SYSTEMD_CGROUP" -name cgroup.procs -exec cat {} + 2>/dev/null)
 	wait "$SYSTEMD_SHELL" 2>/dev/null || :
-	wait_until 30 systemd_is_empty
+	wait_until systemd_is_empty
 	find "$SYSTEMD_CGROUP" -depth -type d -exec rmdir {} +
 	SYSTEMD_CGROUP=''
 }

@@ -361,7 +361,7 @@ last_line() {
 	tar -xzf "$REPO/slug/slug_abc123.tar.gz" -C "$BATS_TEST_TMPDIR/x"
 	ln -s "$BATS_TEST_TMPDIR/x/bin/launch" "$RUNIT_STAGE/slug/run"
 	ln -s "$RUNIT_STAGE/slug" "$RUNIT/slug"
-	wait_until 30 service_pid slug
+	wait_until service_pid slug
 	[ "$(service_version slug)" = abc123 ]
 	pid=$(service_pid slug)
 	runit_stop 1
@@ -376,7 +376,7 @@ last_line() {
 	[ "$(curl -sf "$HTTP_URL/slug/slug_abc123.tar.gz" | sha256sum | cut -c 1-64)" = \
 		"$(digest slug abc123 | cut -c 8-)" ]
 	[ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$TLS_CA" "$HTTPS_URL/gone")" = 410 ]
-	wait_until 2 grep -q ' 410 ' "$HTTP_LOG"
+	wait_until grep -q ' 410 ' "$HTTP_LOG"
 	[ "$(grep -c . "$HTTP_LOG")" = 2 ]
 }
 
@@ -478,7 +478,7 @@ exec cat" ]
 	PORT=$(free_port)
 	run -2 "$BATS_TEST_TMPDIR/x/bin/check"
 	spawn slug "$BATS_TEST_TMPDIR/x/bin/launch"
-	wait_until 30 "$BATS_TEST_TMPDIR/x/bin/check"
+	wait_until "$BATS_TEST_TMPDIR/x/bin/check"
 	[ "$(busybox wget -q -O - "http://127.0.0.1:$PORT/")" = "This is slug, version abc123." ]
 }
 

@@ -280,7 +280,7 @@ meanwhile() {
 	ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" unpack strace -f -o /dev/null \
 		--inject=madvise:delay_exit=2000000 2>"$BATS_TEST_TMPDIR/said" &
 	pid=$!
-	wait_until 30 bash -c "grep -qs '$NAME' /proc/[0-9]*/maps"
+	wait_until bash -c "grep -qs '$NAME' /proc/[0-9]*/maps"
 	"$@"
 	code=0
 	wait "$pid" || code=$?

@@ -1551,7 +1551,7 @@ finds_change() {
 	grep -q "LEASE *ACTIVE *READ *[0-9]* *[0-9a-f:]*:$(stat -c %i "$TAR") " /proc/locks
 	make_tar + name=f data=evil &
 	writer=$!
-	wait_until 30 grep -q "LEASE *BREAKING .*:$(stat -c %i "$TAR") " /proc/locks
+	wait_until grep -q "LEASE *BREAKING .*:$(stat -c %i "$TAR") " /proc/locks
 	[ "$(sha256sum <"$TAR")" = "$sum" ]
 	finds_change "somebody opened the artifact to write to it"
 	wait "$writer"

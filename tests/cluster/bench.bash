@@ -74,7 +74,7 @@ measure_rollout() {
 	asked=$(all_of requests) passed=$(all_of passes)
 	start=$(now_us)
 	cluster_intend versions.v2=active
-	cluster_wait 300 cluster_runs v2
+	cluster_wait cluster_runs v2
 	took=$((($(now_us) - start) / 1000))
 	asked=$(($(all_of requests) - asked)) passed=$(($(all_of passes) - passed))
 	load_stop

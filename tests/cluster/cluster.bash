@@ -28,11 +28,10 @@ cluster_fail() {
 	return 1
 }
 
-# cluster_wait SECONDS CMD...: until it succeeds.
+# cluster_wait CMD...: until it succeeds; five minutes are in vain.
 cluster_wait() {
-	local deadline=$((SECONDS + $1))
+	local deadline=$((SECONDS + 300))
 
-	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$deadline" ] || cluster_fail "waited in vain for: $*" || return 1
 		sleep 0.1
@@ -74,9 +73,9 @@ cluster_up() {
 	setpriv --pdeathsig KILL -- env "${without[@]}" unshare --mount --pid --net --fork --kill-child --mount-proc \
 		sh "$CLUSTER_HERE/init.sh" "$CLUSTER" "$CLUSTER_NODES" >"$CLUSTER/init.log" 2>&1 </dev/null 3>&- &
 	export CLUSTER_BODY=$!
-	cluster_wait 60 cluster_born || return 1
+	cluster_wait cluster_born || return 1
 	CLUSTER_PID=$(pgrep -P "$CLUSTER_BODY")
-	cluster_wait 60 cluster_is_up
+	cluster_wait cluster_is_up
 }
 
 cluster_born() {
@@ -214,7 +213,7 @@ cluster_ready() {
 	cluster_intend "versions:={\"$1\": \"active\"}" min_nodes=0 || return 1
 	cluster_prepare || return 1
 	cluster_resume
-	cluster_wait 60 cluster_runs "$1" || return 1
+	cluster_wait cluster_runs "$1" || return 1
 	cluster_intend min_nodes="$2"
 }
 
@@ -235,7 +234,7 @@ cluster_idle() {
 
 cluster_pause() {
 	: >"$CLUSTER/paused"
-	cluster_wait 70 cluster_idle
+	cluster_wait cluster_idle
 }
 
 cluster_resume() {
@@ -252,14 +251,14 @@ cluster_off() {
 	: >"$CLUSTER/$1.off"
 	cluster_cut "$1"
 	in_cluster kill -KILL "$(cat "$CLUSTER/$1.pid")"
-	cluster_wait 60 test ! -e "$CLUSTER/$1.pid"
+	cluster_wait test ! -e "$CLUSTER/$1.pid"
 	rm -f "$CLUSTER/$1.busy"
 }
 
 cluster_on() {
 	cluster_mend "$1"
 	rm -f "$CLUSTER/$1.off"
-	cluster_wait 60 test -e "$CLUSTER/$1.pid"
+	cluster_wait test -e "$CLUSTER/$1.pid"
 }
 
 cluster_cut() {
@@ -284,7 +283,7 @@ load_start() {
 	setpriv --pdeathsig KILL -- nsenter --net="/proc/$CLUSTER_PID/ns/net" -- "$CLUSTER/bin/load" \
 		--flags="$LOAD_FLAGS" $(cluster_addresses) >"$LOAD_LOG" 2>&1 </dev/null 3>&- &
 	LOAD_PID=$!
-	cluster_wait 60 test -s "$LOAD_LOG"
+	cluster_wait test -s "$LOAD_LOG"
 }
 
 # End it; what he saw is in LOAD_LEAST, and in words in LOAD_SUMMARY.
