@@ -106,7 +106,7 @@ intend() {
 
 # Take CONTENDER's place for a round: nothing of it is there, nothing is waiting for the disk. What the one
 # before made is put away, and not removed: ext4 takes no inode again within a minute of its removal, and
-# looks at all of those for each file that is made.
+# looks at all of those for each file that is made. What is read is in memory, as if it were just fetched.
 fresh() {
 	find "$work/out" -type f -size +100M -delete
 	turns=$((turns + 1))
@@ -114,13 +114,15 @@ fresh() {
 	mv "$work"/out/* "$work/old/$turns"
 	mkdir "$work/out/d"
 	sync -f "$work/out"
+	cat "$work"/repo/slug/* >/dev/null
+	[ "$1" != cp-r ] || tar -C "$work/in/$kind" -cf - . | cat >/dev/null
 }
 
 # turn NAME COMMAND...: one measurement, to results: NAME WALL CPU PEAK.
 turn() {
 	name=$1
 	shift
-	fresh
+	fresh "$name"
 	"$work/measure" "$@" >"$work/one" 2>"$work/log" || {
 		cat "$work/log" >&2
 		exit 1
