@@ -225,7 +225,10 @@ exec svlogd -tt ./main' ]
 	run -0 --separate-stderr setlive
 	expect_said "INFO slug: Starting"
 	runs abc123
-	kill -9 "$(service_pid slug)"
+	pid=$(service_pid slug)
+	kill -9 "$pid"
+	# runsv takes a moment to see it, and until then says that it runs.
+	wait_until eval '[ "$(service_pid slug)" != "$pid" ]'
 	setlive
 	runs abc123
 	rm "$RUNIT/slug"
